@@ -1,0 +1,466 @@
+"""Noise schedules as data: arrays of noise levels, their families and conversions.
+
+A schedule with ``S`` steps is an array of ``S + 1`` noise levels. Index ``s = 0`` is the clean
+end, ``s = S`` the noise end, so a sampler walks it backwards. Variance-preserving (VP) schedules
+hold ``alpha_bar`` (strictly decreasing, in (0, 1)); variance-exploding (VE) schedules hold
+``sigma`` (strictly increasing). With ``sigma = sqrt((1 - alpha_bar) / alpha_bar)`` the two
+describe the same path, and ``log_snr = -2 log(sigma)``.
+
+The VP families take the two ends as ``eps_0 = 1 - alpha_bar[0]`` and ``eps_S = alpha_bar[S]`` and
+are mapped affinely onto them, so that schedules of different families can be compared on equal
+terms: no family starts from more noise, or stops at less, than another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+EPS_0 = 1e-4
+"""Default clean end ``1 - alpha_bar[0]``: the first level of the DDPM linear-beta chain."""
+EPS_S = 4e-5
+"""Default noise end ``alpha_bar[S]``: the last level of the DDPM linear-beta chain."""
+
+
+# --- validation -------------------------------------------------------------------------------
+
+
+def _as_levels(values: ArrayLike, name: str) -> Array:
+    levels = np.asarray(values)
+    if levels.ndim != 1 or levels.size < 2:
+        raise ValueError(
+            f"{name} must be a 1-D array of at least 2 noise levels (S + 1 values for S steps), "
+            f"got shape {levels.shape}"
+        )
+    if not np.issubdtype(levels.dtype, np.number) or np.iscomplexobj(levels):
+        raise ValueError(f"{name} must hold real numbers, got dtype {levels.dtype}")
+    levels = levels.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(levels))
+    if bad.size:
+        raise ValueError(f"{name}[{bad[0]}] = {levels[bad[0]]} is not finite")
+    return levels
+
+
+def validate_alpha_bar(alpha_bar: ArrayLike, name: str = "alpha_bar") -> Array:
+    """Check a VP schedule and return it as float64.
+
+    Parameters
+    ----------
+    alpha_bar : array_like, shape (S + 1,)
+        Squared signal levels, clean end first.
+    name : str
+        Argument name used in the error message.
+
+    Returns
+    -------
+    ndarray, shape (S + 1,), float64
+
+    Raises
+    ------
+    ValueError
+        If the values are not in (0, 1) or not strictly decreasing; the first offending index is
+        named.
+    """
+    levels = _as_levels(alpha_bar, name)
+    bad = np.flatnonzero((levels <= 0.0) | (levels >= 1.0))
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] = {levels[bad[0]]!r} lies outside (0, 1); "
+            "clip the ends, for example to 1 - eps_0 and eps_S"
+        )
+    bad = np.flatnonzero(np.diff(levels) >= 0.0)
+    if bad.size:
+        i = bad[0] + 1
+        raise ValueError(
+            f"{name} must decrease strictly from the clean end to the noise end, but "
+            f"{name}[{i}] = {levels[i]!r} >= {name}[{i - 1}] = {levels[i - 1]!r}; "
+            "reverse the array if it starts at the noise end, drop repeated levels otherwise"
+        )
+    return levels
+
+
+def validate_sigma(sigma: ArrayLike, name: str = "sigma", *, allow_zero: bool = True) -> Array:
+    """Check a VE schedule and return it as float64.
+
+    Parameters
+    ----------
+    sigma : array_like, shape (S + 1,)
+        Noise levels, clean end first.
+    name : str
+        Argument name used in the error message.
+    allow_zero : bool
+        Whether ``sigma[0] = 0`` is accepted (EDM's last step ends there).
+
+    Returns
+    -------
+    ndarray, shape (S + 1,), float64
+
+    Raises
+    ------
+    ValueError
+        If a value is negative (or zero where not allowed) or the array does not increase
+        strictly; the first offending index is named.
+    """
+    levels = _as_levels(sigma, name)
+    too_small = levels <= 0.0
+    if allow_zero:
+        too_small[0] = levels[0] < 0.0
+    bad = np.flatnonzero(too_small)
+    if bad.size:
+        raise ValueError(
+            f"{name}[{bad[0]}] = {levels[bad[0]]!r} must be positive"
+            + (" (only the clean end may be 0)" if allow_zero else "")
+        )
+    bad = np.flatnonzero(np.diff(levels) <= 0.0)
+    if bad.size:
+        i = bad[0] + 1
+        raise ValueError(
+            f"{name} must increase strictly from the clean end to the noise end, but "
+            f"{name}[{i}] = {levels[i]!r} <= {name}[{i - 1}] = {levels[i - 1]!r}; "
+            "reverse the array if it starts at the noise end, drop repeated levels otherwise"
+        )
+    return levels
+
+
+def _check_steps(S: int) -> int:
+    if isinstance(S, bool) or not isinstance(S, (int, np.integer)) or S < 1:
+        raise ValueError(f"S must be an integer >= 1 (number of steps), got {S!r}")
+    return int(S)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not np.isfinite(value) or value <= 0:
+            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def _check_ends(eps_0: float, eps_S: float) -> None:
+    _check_positive(eps_0=eps_0, eps_S=eps_S)
+    if eps_0 + eps_S >= 1.0:
+        raise ValueError(
+            f"eps_0 + eps_S must be below 1 so that 1 - eps_0 > eps_S, got {eps_0} + {eps_S}"
+        )
+
+
+def _check_sigma_range(sigma_min: float, sigma_max: float) -> None:
+    _check_positive(sigma_min=sigma_min, sigma_max=sigma_max)
+    if sigma_min >= sigma_max:
+        raise ValueError(f"sigma_min must be below sigma_max, got {sigma_min} >= {sigma_max}")
+
+
+# --- conversions ------------------------------------------------------------------------------
+
+
+def alpha_bar_to_sigma(alpha_bar: ArrayLike) -> Array:
+    """Noise-to-signal ratio ``sqrt((1 - alpha_bar) / alpha_bar)``, elementwise."""
+    alpha_bar = np.asarray(alpha_bar, dtype=np.float64)
+    return np.sqrt((1.0 - alpha_bar) / alpha_bar)
+
+
+def sigma_to_alpha_bar(sigma: ArrayLike) -> Array:
+    """Signal level ``1 / (1 + sigma**2)``, elementwise."""
+    return 1.0 / (1.0 + np.square(np.asarray(sigma, dtype=np.float64)))
+
+
+def alpha_bar_to_log_snr(alpha_bar: ArrayLike) -> Array:
+    """Log signal-to-noise ratio ``log(alpha_bar / (1 - alpha_bar))`` in nats, elementwise."""
+    alpha_bar = np.asarray(alpha_bar, dtype=np.float64)
+    return np.log(alpha_bar) - np.log1p(-alpha_bar)
+
+
+def log_snr_to_alpha_bar(log_snr: ArrayLike) -> Array:
+    """Signal level of a log signal-to-noise ratio (the logistic function), elementwise."""
+    return 1.0 / (1.0 + np.exp(-np.asarray(log_snr, dtype=np.float64)))
+
+
+def sigma_to_log_snr(sigma: ArrayLike) -> Array:
+    """Log signal-to-noise ratio ``-2 log(sigma)`` in nats, elementwise."""
+    return -2.0 * np.log(np.asarray(sigma, dtype=np.float64))
+
+
+def log_snr_to_sigma(log_snr: ArrayLike) -> Array:
+    """Noise-to-signal ratio ``exp(-log_snr / 2)``, elementwise."""
+    return np.exp(-0.5 * np.asarray(log_snr, dtype=np.float64))
+
+
+def sigma_range(eps_0: float = EPS_0, eps_S: float = EPS_S) -> tuple[float, float]:
+    """Smallest and largest sigma of a VP schedule with the given ends."""
+    _check_ends(eps_0, eps_S)
+    return float(np.sqrt(eps_0 / (1.0 - eps_0))), float(np.sqrt((1.0 - eps_S) / eps_S))
+
+
+# --- VP families ------------------------------------------------------------------------------
+
+
+def match_ends(alpha_bar: ArrayLike, eps_0: float = EPS_0, eps_S: float = EPS_S) -> Array:
+    """Map a schedule affinely so that it runs from ``1 - eps_0`` to ``eps_S``.
+
+    Parameters
+    ----------
+    alpha_bar : array_like, shape (S + 1,)
+        Non-increasing signal levels; values 0 and 1 are allowed here.
+    eps_0, eps_S : float
+        Clean and noise end.
+
+    Returns
+    -------
+    ndarray, shape (S + 1,)
+    """
+    _check_ends(eps_0, eps_S)
+    levels = _as_levels(alpha_bar, "alpha_bar")
+    if levels[0] <= levels[-1]:
+        raise ValueError(
+            f"alpha_bar must decrease, got {levels[0]!r} at the clean and {levels[-1]!r} at the "
+            "noise end"
+        )
+    unit = (levels - levels[-1]) / (levels[0] - levels[-1])
+    matched = eps_S + unit * (1.0 - eps_0 - eps_S)
+    # Round-off must not move the ends: two schedules are compared at the same ends exactly.
+    matched[0], matched[-1] = 1.0 - eps_0, eps_S
+    return validate_alpha_bar(matched)
+
+
+def linear_alpha_bar(S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S) -> Array:
+    """``alpha_bar`` linear in s (the "simple linear" schedule of Chen 2023, arXiv 2301.10972)."""
+    return match_ends(1.0 - np.arange(_check_steps(S) + 1) / S, eps_0, eps_S)
+
+
+def ddpm_chain(T: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> Array:
+    """``alpha_bar`` of the T training levels of DDPM's linear-beta chain (arXiv 2006.11239).
+
+    Index 0 is the first noisy level, as a trained discrete model numbers them.
+    """
+    _check_positive(beta_min=beta_min, beta_max=beta_max)
+    if not beta_min < beta_max < 1.0:
+        raise ValueError(f"need beta_min < beta_max < 1, got {beta_min} and {beta_max}")
+    return np.cumprod(1.0 - np.linspace(beta_min, beta_max, _check_steps(T)))
+
+
+def cosine_chain(T: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Array:
+    """``alpha_bar`` of the T training levels of IDDPM's cosine chain (arXiv 2102.09672)."""
+    t = np.arange(_check_steps(T) + 1) / T
+    f = np.cos((t + offset) / (1.0 + offset) * np.pi / 2.0) ** 2
+    return np.cumprod(1.0 - np.minimum(1.0 - f[1:] / f[:-1], max_beta))
+
+
+def linear_beta(S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S, T: int = 1000) -> Array:
+    """DDPM's linear-beta chain read at S + 1 equally spaced (interpolated) time steps."""
+    chain = ddpm_chain(T)
+    t = np.arange(_check_steps(S) + 1) / S * (T - 1)
+    return match_ends(np.exp(np.interp(t, np.arange(T), np.log(chain))), eps_0, eps_S)
+
+
+def cosine(
+    S: int,
+    start: float = 0.0,
+    end: float = 1.0,
+    tau: float = 1.0,
+    *,
+    eps_0: float = EPS_0,
+    eps_S: float = EPS_S,
+) -> Array:
+    """Cosine schedule with the parameters of Chen 2023 (arXiv 2301.10972).
+
+    ``alpha_bar = (f(end) - f(t (end - start) + start)) / (f(end) - f(start))`` with
+    ``f(u) = cos(u pi / 2) ** (2 tau)`` and ``t = s / S``; ``(0, 1, 1)`` is the schedule of
+    Nichol and Dhariwal without its offset.
+
+    Parameters
+    ----------
+    S : int
+        Number of steps.
+    start, end : float
+        Part of the cosine arc that is used, ``0 <= start < end <= 1``.
+    tau : float
+        Temperature, positive.
+    eps_0, eps_S : float
+        Ends of the schedule.
+    """
+    if not 0.0 <= start < end <= 1.0:
+        raise ValueError(f"need 0 <= start < end <= 1, got start = {start}, end = {end}")
+    _check_positive(tau=tau)
+    t = np.arange(_check_steps(S) + 1) / S
+    f = np.maximum(np.cos((start + t * (end - start)) * np.pi / 2.0), 0.0) ** (2.0 * tau)
+    return match_ends(f, eps_0, eps_S)
+
+
+def sigmoid(
+    S: int,
+    start: float = -3.0,
+    end: float = 3.0,
+    tau: float = 1.0,
+    *,
+    eps_0: float = EPS_0,
+    eps_S: float = EPS_S,
+) -> Array:
+    """Sigmoid schedule (Jabri et al. 2022; parameters of Chen 2023, arXiv 2301.10972).
+
+    ``alpha_bar`` follows ``1 - sigmoid(u / tau)`` for ``u`` from ``start`` to ``end``, rescaled.
+    """
+    if not start < end:
+        raise ValueError(f"need start < end, got start = {start}, end = {end}")
+    _check_positive(tau=tau)
+    t = np.arange(_check_steps(S) + 1) / S
+    return match_ends(1.0 / (1.0 + np.exp((start + t * (end - start)) / tau)), eps_0, eps_S)
+
+
+# --- VE families (sigma) ----------------------------------------------------------------------
+
+
+def edm(S: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Array:
+    """EDM family: ``sigma ** (1 / rho)`` linear in s (Karras et al. 2022, arXiv 2206.00364, eq. 5).
+
+    ``rho = 7`` is their choice; ``rho -> inf`` is :func:`log_linear`. Negative ``rho`` is allowed:
+    it spends the steps at the noise end.
+    """
+    _check_sigma_range(sigma_min, sigma_max)
+    if not np.isfinite(rho) or rho == 0:
+        raise ValueError(f"rho must be finite and non-zero, got {rho!r}")
+    t = np.arange(_check_steps(S) + 1) / S
+    ends = np.array([sigma_min, sigma_max]) ** (1.0 / rho)
+    return _pin((ends[0] + t * (ends[1] - ends[0])) ** rho, sigma_min, sigma_max)
+
+
+def log_linear(S: int, sigma_min: float, sigma_max: float) -> Array:
+    """``log(sigma)`` linear in s (exponential schedule, geometric sequence)."""
+    _check_sigma_range(sigma_min, sigma_max)
+    return _pin(np.geomspace(sigma_min, sigma_max, _check_steps(S) + 1), sigma_min, sigma_max)
+
+
+def tangent(S: int, sigma_min: float, sigma_max: float, scale: float = 1.0) -> Array:
+    """``sigma = scale * tan(phi)`` with ``phi`` linear in s.
+
+    The optimum for a Gaussian of standard deviation ``scale``: Theorem 3.1 of "Align Your Steps"
+    (Sabour et al. 2024, arXiv 2404.14507).
+    """
+    _check_sigma_range(sigma_min, sigma_max)
+    _check_positive(scale=scale)
+    phi = np.linspace(
+        np.arctan(sigma_min / scale), np.arctan(sigma_max / scale), _check_steps(S) + 1
+    )
+    return _pin(scale * np.tan(phi), sigma_min, sigma_max)
+
+
+def constant_rate(S: int, log_sigma: ArrayLike, speed: ArrayLike) -> Array:
+    """Schedule whose steps cover equal shares of ``integral speed d(log sigma)``.
+
+    The general form of the constant-rate schedules (Okada et al. 2024, arXiv 2411.12188) and of
+    every law that is given as a density of steps.
+
+    Parameters
+    ----------
+    S : int
+        Number of steps.
+    log_sigma : array_like, shape (m,)
+        Strictly increasing grid of ``log(sigma)``.
+    speed : array_like, shape (m,)
+        Rate of change at each grid point, non-negative, with a positive integral: the density of
+        steps is proportional to it.
+
+    Returns
+    -------
+    ndarray, shape (S + 1,)
+        ``sigma`` from ``exp(log_sigma[0])`` to ``exp(log_sigma[-1])``.
+    """
+    x = _as_levels(log_sigma, "log_sigma")
+    v = np.asarray(speed, dtype=np.float64)
+    if v.shape != x.shape:
+        raise ValueError(f"speed must have the shape of log_sigma {x.shape}, got {v.shape}")
+    if np.any(np.diff(x) <= 0):
+        raise ValueError("log_sigma must increase strictly")
+    if not np.all(np.isfinite(v)) or np.any(v < 0) or not np.any(v > 0):
+        raise ValueError("speed must be finite, non-negative and not zero everywhere")
+    arc = np.concatenate([[0.0], np.cumsum(0.5 * (v[1:] + v[:-1]) * np.diff(x))])
+    levels = np.interp(np.arange(_check_steps(S) + 1) / S * arc[-1], arc, x)
+    return _pin(np.exp(levels), float(np.exp(x[0])), float(np.exp(x[-1])))
+
+
+AYS_TABLE = {
+    "sd15": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
+    "sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
+}
+"""The ten-step sigmas published with "Align Your Steps" (arXiv 2404.14507), noise end first."""
+
+
+def align_your_steps(
+    S: int,
+    model: str = "sd15",
+    *,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
+) -> Array:
+    """Published AYS sigmas, interpolated log-linearly to S steps as their authors do.
+
+    Parameters
+    ----------
+    S : int
+        Number of steps.
+    model : {"sd15", "sdxl"}
+        Which published table.
+    sigma_min, sigma_max : float, optional
+        Map ``log(sigma)`` affinely onto these ends (both or neither), to compare the *shape* of
+        the table with other schedules at equal ends.
+    """
+    if model not in AYS_TABLE:
+        raise ValueError(f"model must be one of {sorted(AYS_TABLE)}, got {model!r}")
+    if (sigma_min is None) != (sigma_max is None):
+        raise ValueError("give both sigma_min and sigma_max, or neither")
+    x = np.log(AYS_TABLE[model][::-1])
+    y = np.interp(np.linspace(0, x.size - 1, _check_steps(S) + 1), np.arange(x.size), x)
+    if sigma_min is None or sigma_max is None:
+        return validate_sigma(np.exp(y))
+    _check_sigma_range(sigma_min, sigma_max)
+    unit = (y - y[0]) / (y[-1] - y[0])
+    y = np.log(sigma_min) + unit * (np.log(sigma_max) - np.log(sigma_min))
+    return _pin(np.exp(y), sigma_min, sigma_max)
+
+
+def _pin(sigma: Array, sigma_min: float, sigma_max: float) -> Array:
+    """Set the ends exactly (powers and exponentials round) and validate."""
+    sigma[0], sigma[-1] = sigma_min, sigma_max
+    return validate_sigma(sigma)
+
+
+# --- time steps of a trained discrete model ---------------------------------------------------
+
+
+def nearest_timesteps(alpha_bar: ArrayLike, alpha_bar_train: ArrayLike) -> tuple[NDArray, Array]:
+    """Map a designed schedule to the time steps of a network trained on discrete levels.
+
+    The nearest training level is taken in log-SNR, repeated indices are dropped, and the levels of
+    the chosen steps are returned: a sampler must use *these* in its update, so that the network's
+    input and the coefficients agree.
+
+    Parameters
+    ----------
+    alpha_bar : array_like, shape (S + 1,)
+        Wanted schedule.
+    alpha_bar_train : array_like, shape (T,)
+        Levels the network was trained on, strictly decreasing (``ddpm_chain``, ``cosine_chain``).
+
+    Returns
+    -------
+    timesteps : ndarray of int, shape (S' + 1,), S' <= S
+        Indices into ``alpha_bar_train``, strictly increasing.
+    alpha_bar_used : ndarray, shape (S' + 1,)
+        ``alpha_bar_train[timesteps]``.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two distinct time steps remain.
+    """
+    wanted = alpha_bar_to_log_snr(validate_alpha_bar(alpha_bar))
+    train = validate_alpha_bar(alpha_bar_train, "alpha_bar_train")
+    grid = alpha_bar_to_log_snr(train)[::-1]
+    right = np.clip(np.searchsorted(grid, wanted), 1, grid.size - 1)
+    nearer_left = wanted - grid[right - 1] < grid[right] - wanted
+    timesteps = np.unique(train.size - 1 - (right - nearer_left))
+    if timesteps.size < 2:
+        raise ValueError(
+            "all levels of alpha_bar fall on one training level; the schedule lies outside the "
+            f"trained range [{train[-1]:.3g}, {train[0]:.3g}]"
+        )
+    return timesteps, train[timesteps]
