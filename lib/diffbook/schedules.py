@@ -464,3 +464,35 @@ def nearest_timesteps(alpha_bar: ArrayLike, alpha_bar_train: ArrayLike) -> tuple
             f"trained range [{train[-1]:.3g}, {train[0]:.3g}]"
         )
     return timesteps, train[timesteps]
+
+
+# --- the usual suspects -----------------------------------------------------------------------
+
+
+def heuristics(S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S) -> dict[str, Array]:
+    """Standard schedules at common ends, as ``alpha_bar``, for comparisons.
+
+    Parameters
+    ----------
+    S : int
+        Number of steps.
+    eps_0, eps_S : float
+        Ends that all of them share.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (S + 1,)
+        In a fixed order. ``sigmoid(0,3,0.3)`` is one of the parameter sets of Chen 2023.
+    """
+    ends = {"eps_0": eps_0, "eps_S": eps_S}
+    sigmas = sigma_range(**ends)
+    return {
+        "linear beta": linear_beta(S, **ends),
+        "linear alpha_bar": linear_alpha_bar(S, **ends),
+        "cosine": cosine(S, **ends),
+        "sigmoid": sigmoid(S, **ends),
+        "sigmoid(0,3,0.3)": sigmoid(S, 0.0, 3.0, 0.3, **ends),
+        "EDM rho=7": match_ends(sigma_to_alpha_bar(edm(S, *sigmas)), **ends),
+        "log-linear": match_ends(sigma_to_alpha_bar(log_linear(S, *sigmas)), **ends),
+        "tangent (AYS)": match_ends(sigma_to_alpha_bar(tangent(S, *sigmas)), **ends),
+    }

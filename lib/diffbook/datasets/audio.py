@@ -1,0 +1,173 @@
+"""Sound: synthesised piano-like notes, and real spoken digits through `DIFFBOOK_DATA`."""
+
+import numpy as np
+
+from . import fetch
+
+#: Length of the segments used in the chapters, in samples.
+SEGMENT = 400
+
+
+def note(
+    midi: float,
+    seconds: float,
+    sample_rate: int = 8000,
+    *,
+    velocity: float = 1.0,
+    inharmonicity: float = 4e-4,
+    rng: int | np.random.Generator = 0,
+) -> np.ndarray:
+    """Synthesise one struck-string note by additive synthesis.
+
+    Partial k has the frequency `k f0 sqrt(1 + B k^2)` of a stiff string (Fletcher 1964), amplitude
+    1/k (steeper for soft notes) and an exponential decay that is faster for high partials and high
+    notes. Phases are random.
+
+    Parameters
+    ----------
+    midi
+        MIDI note number; 69 is 440 Hz.
+    seconds, sample_rate
+        Length and rate (Hz).
+    velocity
+        Loudness in (0, 1]; soft notes have weaker high partials.
+    inharmonicity
+        B, dimensionless; a few 1e-4 in the middle of a piano.
+    rng
+        Seed or generator of the phases.
+
+    Returns
+    -------
+    ndarray, shape (round(seconds * sample_rate),), float64
+        Not normalised; amplitudes of order `velocity`.
+    """
+    if not 0 < velocity <= 1:
+        raise ValueError(f"velocity: got {velocity}, expected a number in (0, 1]")
+    rng = np.random.default_rng(rng)
+    f0 = 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
+    k = np.arange(1, 41)
+    f = k * f0 * np.sqrt(1.0 + inharmonicity * k**2)
+    # Partials above Nyquist would fold back as false tones.
+    k, f = k[f < 0.48 * sample_rate], f[f < 0.48 * sample_rate]
+    t = np.arange(round(seconds * sample_rate)) / sample_rate
+    decay = (0.6 + f / 900.0) * 2.0 ** ((midi - 60.0) / 24.0)
+    amplitude = velocity * k ** -(1.0 + 0.8 * (1.0 - velocity))
+    phase = rng.uniform(0.0, 2.0 * np.pi, len(k))
+    waves = np.sin(2.0 * np.pi * f[:, None] * t + phase[:, None])
+    attack = 1.0 - np.exp(-t / 0.004)
+    return attack * ((amplitude[:, None] * np.exp(-decay[:, None] * t)) * waves).sum(0)
+
+
+def melody(seconds: float = 3.0, sample_rate: int = 8000, rng: int | np.random.Generator = 0):
+    """Play random notes of a major scale, overlapping, as a mono signal.
+
+    Parameters
+    ----------
+    seconds, sample_rate
+        Length and rate (Hz).
+    rng
+        Seed or generator of notes, loudness and onsets.
+
+    Returns
+    -------
+    ndarray, shape (round(seconds * sample_rate),), float64
+        Peak 0.9.
+    """
+    rng = np.random.default_rng(rng)
+    n = round(seconds * sample_rate)
+    scale = np.array([0, 2, 4, 5, 7, 9, 11])
+    out = np.zeros(n)
+    onset = 0.0
+    while onset < seconds - 0.05:
+        pitch = 48 + 12 * rng.integers(0, 3) + rng.choice(scale)
+        sound = note(pitch, 1.5, sample_rate, velocity=rng.uniform(0.3, 1.0), rng=rng)
+        first = round(onset * sample_rate)
+        part = sound[: n - first]
+        out[first : first + len(part)] += part
+        onset += rng.choice([0.12, 0.25, 0.25, 0.5])
+    return 0.9 * out / np.abs(out).max()
+
+
+def segments(signal: np.ndarray, n: int, length: int = SEGMENT, rng=0) -> np.ndarray:
+    """Cut n segments at random places out of a signal; shape (n, length)."""
+    if not 1 <= length <= len(signal):
+        raise ValueError(f"length: got {length}, expected 1 to {len(signal)} (the signal's length)")
+    starts = np.random.default_rng(rng).integers(len(signal) - length + 1, size=n)
+    return signal[starts[:, None] + np.arange(length)]
+
+
+def piano(
+    n: int,
+    length: int = SEGMENT,
+    sample_rate: int = 8000,
+    split: str = "train",
+    rng: int | np.random.Generator = 0,
+) -> np.ndarray:
+    """Draw segments of synthesised piano-like music, scaled to unit average power.
+
+    Parameters
+    ----------
+    n, length
+        Number and length (samples) of the segments.
+    sample_rate
+        8000 or 16000 Hz.
+    split
+        `"train"`, `"validation"` or `"test"`: music made from different seeds.
+    rng
+        Seed or generator that picks the places.
+
+    Returns
+    -------
+    ndarray, shape (n, length), float64
+        The 32 s of music that the segments are cut from have mean power 1, so that the noise levels of
+        a schedule mean the same as for images scaled to [-1, 1].
+    """
+    seeds = {"train": 100, "validation": 200, "test": 300}
+    if split not in seeds:
+        raise ValueError(f"split: got {split!r}, expected one of {sorted(seeds)}")
+    if sample_rate not in (8000, 16000):
+        raise ValueError(f"sample_rate: got {sample_rate}, expected 8000 or 16000")
+    pieces = [melody(4.0, sample_rate, seeds[split] + i) for i in range(8)]
+    music = np.concatenate(pieces)
+    return segments(music / np.sqrt(np.mean(music**2)), n, length, rng)
+
+
+def speech(
+    n: int,
+    length: int = SEGMENT,
+    split: str = "train",
+    rng: int | np.random.Generator = 0,
+) -> np.ndarray:
+    """Draw segments of real spoken digits (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA`.
+
+    Parameters
+    ----------
+    n, length
+        Number and length (samples) of the segments.
+    split
+        `"train"` (takes 10 to 49), `"validation"` (5 to 9) or `"test"` (0 to 4, as its authors say).
+    rng
+        Seed or generator that picks the places.
+
+    Returns
+    -------
+    ndarray, shape (n, length), float64
+        Scaled to unit average power over all recordings of the split.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the data set is absent; says how to get it.
+    """
+    takes = {"train": (10, 50), "validation": (5, 10), "test": (0, 5)}
+    if split not in takes:
+        raise ValueError(f"split: got {split!r}, expected one of {sorted(takes)}")
+    (path,) = fetch.fetch("fsdd")
+    with np.load(path, allow_pickle=False) as archive:
+        samples, offsets, take = archive["samples"], archive["offsets"], archive["take"]
+    low, high = takes[split]
+    clips = [
+        samples[offsets[i] : offsets[i + 1]] for i in range(len(take)) if low <= take[i] < high
+    ]
+    signal = np.concatenate(clips).astype(np.float64)
+    return segments(signal / np.sqrt(np.mean(signal**2)), n, length, rng)

@@ -1,0 +1,138 @@
+"""Grey patches of the photographs that ship inside the scikit-image and scikit-learn wheels.
+
+The files are read from the installed packages' own folders. `skimage.data` would fall back to a
+download for a photograph that it does not ship; reading the files directly cannot.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+#: The photographs used: name -> (package, path inside the package).
+PHOTOGRAPHS = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "camera": ("skimage", "data/camera.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+}
+
+#: Side of the square tiles that are dealt out to the splits, in pixels.
+TILE = 64
+
+#: Split of the tile in row i, column j: entry (2 i + j) mod 5. Every row and column of tiles is mixed.
+_DEAL = ("train", "train", "validation", "train", "test")
+
+SPLITS = ("train", "validation", "test")
+
+
+@cache
+def photograph(name: str) -> np.ndarray:
+    """Return one bundled photograph as a grey image.
+
+    Parameters
+    ----------
+    name
+        One of :data:`PHOTOGRAPHS`.
+
+    Returns
+    -------
+    ndarray, shape (height, width), float64
+        Luminance in [-1, 1] (scikit-image's `rgb2gray` weights). Read-only, because it is cached.
+
+    Raises
+    ------
+    ValueError
+        If the name is not in :data:`PHOTOGRAPHS`.
+    FileNotFoundError
+        If the installed package does not ship the file (nothing is downloaded instead).
+    """
+    if name not in PHOTOGRAPHS:
+        raise ValueError(f"name: got {name!r}, expected one of {sorted(PHOTOGRAPHS)}")
+    package, inside = PHOTOGRAPHS[name]
+    spec = find_spec(package)
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    if folder is None or not (folder / inside).is_file():
+        raise FileNotFoundError(
+            f"the installed package {package!r} does not ship {inside!r}; "
+            "install the versions of requirements.lock"
+        )
+    from skimage import color, io, util
+
+    image = util.img_as_float64(io.imread(folder / inside))
+    grey = image if image.ndim == 2 else color.rgb2gray(image[..., :3])
+    grey = 2.0 * grey - 1.0
+    grey.flags.writeable = False
+    return grey
+
+
+def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list[np.ndarray]:
+    """Return the tiles (64 x 64 pixels, [-1, 1]) that belong to one split.
+
+    Tiles of different splits share no pixel. All photographs appear in all splits, so the splits have
+    the same statistics: what is tested is whether a sampler reproduces them, not whether a network
+    generalises to a subject that it has never seen.
+
+    Raises
+    ------
+    ValueError
+        If `split` is not one of :data:`SPLITS`.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, expected one of {SPLITS}")
+    found = []
+    for name in photographs:
+        image = photograph(name)
+        for i in range(image.shape[0] // TILE):
+            for j in range(image.shape[1] // TILE):
+                if _DEAL[(2 * i + j) % len(_DEAL)] == split:
+                    rows, columns = slice(i * TILE, (i + 1) * TILE), slice(j * TILE, (j + 1) * TILE)
+                    found.append(image[rows, columns])
+    return found
+
+
+def patches(n: int, size: int = 16, split: str = "train", rng: int | np.random.Generator = 0):
+    """Draw grey patches at random places, each inside one tile of the split.
+
+    Parameters
+    ----------
+    n
+        Number of patches, at least 1.
+    size
+        Side in pixels, 1 to 64 (no resampling: photographs are used at their own resolution).
+    split
+        `"train"`, `"validation"` or `"test"`.
+    rng
+        Seed or generator that picks tile, place and mirror image.
+
+    Returns
+    -------
+    ndarray, shape (n, size, size), float64
+        Values in [-1, 1]. Half of the patches, on average, are mirrored left to right.
+
+    Raises
+    ------
+    ValueError
+        If `n`, `size` or `split` is out of range.
+    """
+    if n < 1:
+        raise ValueError(f"n: got {n}, expected a positive number of patches")
+    if not 1 <= size <= TILE:
+        raise ValueError(f"size: got {size}, expected 1 to {TILE} (a patch lies inside one tile)")
+    pool = np.stack(tiles(split))
+    rng = np.random.default_rng(rng)
+    which = rng.integers(len(pool), size=n)
+    top, left = rng.integers(TILE - size + 1, size=(2, n))
+    window = np.arange(size)
+    x = pool[
+        which[:, None, None],
+        top[:, None, None] + window[None, :, None],
+        left[:, None, None] + window[None, None, :],
+    ]
+    mirror = rng.random(n) < 0.5
+    x[mirror] = x[mirror, :, ::-1]
+    return x
