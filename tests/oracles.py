@@ -174,9 +174,7 @@ def w2_squared(lam, std, mean_error=0.0):
 
 def kl_1d(mean_p, var_p, mean_q, var_q):
     """KL(N(mean_p, var_p) || N(mean_q, var_q)) in nats."""
-    return 0.5 * (
-        var_p / var_q - 1 - np.log(var_p / var_q) + abs(mean_p - mean_q) ** 2 / var_q
-    )
+    return 0.5 * (var_p / var_q - 1 - np.log(var_p / var_q) + abs(mean_p - mean_q) ** 2 / var_q)
 
 
 def loss_of_schedule(kind, lam, ab, mu=0.0, weights=None, eta=0.0, process="vp"):

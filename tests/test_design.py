@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
+import oracles
 from diffbook import design as dg
 from diffbook import distances as ds
 from diffbook import schedules as sc
@@ -194,13 +194,23 @@ def test_designs_are_stationary_monotone_and_better_than_every_heuristic(S, loss
 @pytest.mark.parametrize("S", [5, 10, 20, 50, 112])
 @pytest.mark.parametrize("loss", ["w2", "kl"])
 def test_every_random_monotone_start_reaches_the_optimum(optimum, S, loss):
-    found = dg.design_schedule(
-        LAM, S, loss=loss, n_starts=31, rng=np.random.default_rng(S)
-    )
+    found = dg.design_schedule(LAM, S, loss=loss, n_starts=31, rng=np.random.default_rng(S))
     assert found.start_objectives.shape == (31,)
     assert found.starts_reached == 1.0
     assert found.start_objectives.max() <= found.objective * (1 + 1e-9)
     assert found.objective == pytest.approx(optimum(S, loss).objective, rel=1e-9)
+
+
+def test_the_best_of_several_unfinished_starts_is_returned():
+    """Cut off early, the starts end apart; the certificate says so."""
+    found = dg.design_schedule(LAM, 20, n_starts=6, rng=np.random.default_rng(1), max_iter=2)
+    assert np.ptp(found.start_objectives) > 0.01 * found.objective
+    assert found.objective == found.start_objectives.min()
+    assert found.starts_reached < 0.5
+    assert found.grad_norm > 1e-4
+    assert found.n_iter <= 2
+    assert found.history.size == found.n_iter + 1
+    assert found.history[-1] == pytest.approx(found.objective, rel=1e-12)
 
 
 @pytest.mark.parametrize("S", [5, 20, 112])

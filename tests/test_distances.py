@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import ot
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oracles
 from diffbook import distances as ds
 
 FAST = settings(max_examples=40, deadline=None, derandomize=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oracles
 from diffbook.gaussian import GaussianPrior
 
 LEVELS = (1 - 1e-4, 0.9, 0.5, 0.03, 4e-5)
@@ -30,7 +30,9 @@ def some_priors() -> dict[str, GaussianPrior]:
     return {
         "ramp": GaussianPrior.ramp(mu0=0.05),
         "odd": GaussianPrior.from_spectrum(symmetric_spectrum((9,), 0), rng.normal(size=9)),
-        "image": GaussianPrior.from_spectrum(symmetric_spectrum((6, 5), 1), rng.normal(size=(6, 5))),
+        "image": GaussianPrior.from_spectrum(
+            symmetric_spectrum((6, 5), 1), rng.normal(size=(6, 5))
+        ),
         "wide image": GaussianPrior.from_spectrum(symmetric_spectrum((3, 8), 2)),
         "pca": GaussianPrior.from_covariance(random_covariance(12, 3), rng.normal(size=12)),
         "1/f": GaussianPrior.inverse_f((8, 6), beta=2.2),

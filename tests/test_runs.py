@@ -195,13 +195,13 @@ def test_run_skip_force_record(book):
     assert first.manifest["device"] == "cpu"
     assert first.manifest["seed"] == 0
 
-    stamp = plan.folder.stat().st_ino
+    stamp = plan.folder.stat().st_mtime_ns
     assert execution.execute(runs.plan("01_demo", "laptop"), progress=False).skipped
-    assert plan.folder.stat().st_ino == stamp
+    assert plan.folder.stat().st_mtime_ns == stamp
     again = execution.execute(plan, force=True, progress=False)
     assert not again.skipped
     assert again.manifest["metrics"] == first.manifest["metrics"]
-    assert plan.folder.stat().st_ino != stamp
+    assert plan.folder.stat().st_mtime_ns != stamp
 
     written = execution.record(plan)
     recorded = book.root / "data" / "results" / "01_demo.laptop.json"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 
 import numpy as np
-import oracles
 import pytest
 import torch
 
+import oracles
 from diffbook import samplers as sm
 from diffbook import schedules as sc
 from diffbook.gaussian import GaussianPrior
@@ -108,9 +108,9 @@ def test_ddpm_is_ho_et_als_posterior():
     x = x_T
     for s in range(9, 0, -1):
         al, hi, lo = alpha_bar[s] / alpha_bar[s - 1], alpha_bar[s], alpha_bar[s - 1]
-        mean = (
-            np.sqrt(lo) * (1 - al) * PRIOR.denoise(x, hi) + np.sqrt(al) * (1 - lo) * x
-        ) / (1 - hi)
+        mean = (np.sqrt(lo) * (1 - al) * PRIOR.denoise(x, hi) + np.sqrt(al) * (1 - lo) * x) / (
+            1 - hi
+        )
         x = mean + np.sqrt((1 - lo) * (1 - al) / (1 - hi)) * noise(s, x)
     result = sm.ddpm(PRIOR.denoise, x_T, alpha_bar, noise=noise)
     np.testing.assert_allclose(result.sample, x, atol=1e-12)
@@ -212,9 +212,7 @@ def test_a_schedule_may_end_without_noise(name):
         keep_trajectory=True,
     )  # fmt: skip
     last_but_one = stochastic.trajectory[-2]
-    np.testing.assert_allclose(
-        stochastic.sample, PRIOR.denoise_ve(last_but_one, 0.002), atol=1e-12
-    )
+    np.testing.assert_allclose(stochastic.sample, PRIOR.denoise_ve(last_but_one, 0.002), atol=1e-12)
 
 
 @over_deterministic
@@ -390,6 +388,13 @@ def test_ddim_coefficients():
     assert c**2 == pytest.approx(0.1 * (1 - al) / 0.8)
 
 
+def test_coefficients_of_a_single_long_ddpm_step_keep_their_digits():
+    a, b, c = sm.step_coefficients([1e-3, 1e5], "ve", 1.0)[0]
+    assert a == pytest.approx(1e-16, rel=1e-12)
+    assert b == pytest.approx(1.0)
+    assert c == pytest.approx(1e-3)
+
+
 # --- adapters ---------------------------------------------------------------------------------
 
 
@@ -416,7 +421,9 @@ def test_an_adapted_denoiser_samples_the_same(name):
 
 
 @pytest.mark.parametrize(
-    "adapter", [sm.vp_from_ve, sm.ve_from_vp, sm.x0_from_eps, sm.x0_from_v], ids=lambda f: f.__name__
+    "adapter",
+    [sm.vp_from_ve, sm.ve_from_vp, sm.x0_from_eps, sm.x0_from_v],
+    ids=lambda f: f.__name__,
 )
 def test_adapters_pass_the_condition_on_and_keep_torch(adapter):
     conditions = []

@@ -17,8 +17,8 @@ TEXT = {
     ".bib", ".cff", ".cfg", ".css", ".in", ".ipynb", ".js", ".json", ".lock", ".md", ".py", ".svg",
     ".toml", ".yaml", ".yml", "",
 }  # fmt: skip
-# "someone" is the made-up user of examples.
-LOCAL = re.compile(r"(?<![\w.:/<>$}{~-])/(?:home|Users|root|work)/(?!someone\b)\w")
+# "someone" and "me" are the made-up users of examples.
+LOCAL = re.compile(r"(?<![\w.:/<>$}{~-])/(?:home|Users|root|work)/(?!(?:someone|me)\b)\w")
 
 
 def _read(name: str) -> str:

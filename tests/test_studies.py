@@ -122,3 +122,35 @@ def test_compare_with_a_named_schedule():
     found = studies.compare(made_up_rows(), "m", other="cosine")
     assert {c.other for c in found} == {"cosine"}
     assert studies.values(made_up_rows(), "m")[10, "cosine"] == pytest.approx([1.1, 1.21, 1.32])
+
+
+def test_workers_do_not_change_the_numbers(prior):
+    group = {S: {"cosine": cosine(S), "sigmoid": studies.heuristics(S)["sigmoid"]} for S in (3, 6)}
+    metric = studies.moment_metric(prior.mu0, prior.covariance())
+    runs = [
+        studies.sample_quality(prior.denoise, group, metric, shape=(16,), n=40, workers=workers)[0]
+        for workers in (1, 4)
+    ]
+    assert runs[0] == runs[1]
+
+
+def test_threads_of_torch_are_left_as_they_were(prior):
+    import torch
+
+    before = torch.get_num_threads()
+    metric = studies.moment_metric(prior.mu0, prior.covariance())
+    group = {3: {"cosine": cosine(3)}}
+    studies.sample_quality(prior.denoise, group, metric, shape=(16,), n=10)
+    assert torch.get_num_threads() == before
+
+
+def test_trained_quality_keeps_seeds_apart():
+    schedules = {2: {"cosine": cosine(2)}}
+    rows, kept = studies.trained_quality(
+        "digits", (0, 1), schedules, {"mean": lambda x: x.mean()}, n=4, keep=3
+    )
+    assert [row.seed for row in rows] == [0, 1]
+    assert rows[0].value != rows[1].value
+    assert kept[2, "cosine"].shape == (3, 8, 8)
+    again, _ = studies.trained_quality("digits", (1,), schedules, {"mean": lambda x: x.mean()}, n=4)
+    assert again == rows[1:]

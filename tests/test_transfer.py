@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+import oracles
 from diffbook import distances as ds
 from diffbook import schedules as sc
 from diffbook.gaussian import GaussianPrior
@@ -220,6 +220,13 @@ def test_step_gains_by_hand():
     gain, tau2 = step_gains([3.0], [0.5, 2.0])
     assert tau2[0] == 0.0
     assert gain[0, 0] == pytest.approx((3.0 + 1.0) / (3.0 + 4.0))
+
+
+def test_a_single_long_ddpm_step_keeps_its_digits():
+    """``keep = sqrt(sigma_0^2 - tau^2)`` is a difference of nearly equal numbers at eta = 1."""
+    low, high = 1e-3, 1e5
+    gain, _ = step_gains([0.0], [low, high], eta=1.0)
+    assert gain[0, 0] == pytest.approx((low / high) ** 2, rel=1e-12)
 
 
 # --- VE ---------------------------------------------------------------------------------------

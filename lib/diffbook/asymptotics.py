@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
 
-from diffbook.schedules import sigma_range
+from diffbook.schedules import sigma_range, validate_sigma
 from diffbook.transfer import _check
 
 Array = NDArray[np.float64]
@@ -131,7 +132,9 @@ def optimal_density(
     cell = np.gradient(x)
     cell[[0, -1]] *= 0.5  # weights of the trapezoidal rule
     p = np.full(x.size, 1.0 / (x[-1] - x[0]))
-    for n_iter in range(1, max_iter + 1):
+    n_iter, residual = 0, np.inf
+    while residual > 1e-10 and n_iter < max_iter:
+        n_iter += 1
         E = k @ (cell / p**m)
         update = ((base * E) @ k) ** (1.0 / (m + 1))
         update /= update @ cell
@@ -139,8 +142,6 @@ def optimal_density(
         # At second order the plain iteration overshoots: E reacts with p^-2.
         p = update if m == 1 else np.sqrt(p * update)
         p = p / (p @ cell)
-        if residual < 1e-10:
-            break
     E = k @ (cell / p**m)
     return Density(x, p, E, float(base @ E**2), n_iter, residual)
 
@@ -172,6 +173,33 @@ def w2_law(
     g = np.sqrt(((1.0 - eps_0) * lam + eps_0) / (eps_S * lam + 1.0 - eps_S))
     decay = np.exp(-E / np.asarray(S, dtype=np.float64)[..., None])
     return np.sqrt(np.sum((np.sqrt(lam) - g * decay) ** 2, axis=-1))
+
+
+def conservation(sigma: ArrayLike) -> tuple[float, float]:
+    """Both sides of DDIM's conservation law for a schedule.
+
+    Parameters
+    ----------
+    sigma : array_like, shape (S + 1,)
+        Noise levels, positive, clean end first.
+
+    Returns
+    -------
+    lost : float
+        ``integral -ln(D1 / g) d ln(lam)``, by the trapezoidal rule over thirty decades beyond the
+        range of the squared noise levels on either side.
+    steps : float
+        ``sum_s (ln sigma_s - ln sigma_{s-1})^2 / 2``.
+    """
+    x = np.log(validate_sigma(sigma, allow_zero=False))
+    reach = 30.0 * np.log(10.0)
+    half_log_lam = 0.5 * np.linspace(2 * x[0] - reach, 2 * x[-1] + reach, 20_001)[:, None]
+    phi = np.arctan(np.exp(x - half_log_lam))
+    lost = -np.sum(np.log(np.cos(np.diff(phi, axis=1))), axis=1)
+    return (
+        float(np.trapezoid(lost, 2.0 * half_log_lam[:, 0])),
+        float(0.5 * np.sum(np.diff(x) ** 2)),
+    )
 
 
 # --- power-law spectra ------------------------------------------------------------------------
@@ -232,3 +260,46 @@ def fit_exponent(log_sigma: ArrayLike, density: ArrayLike, low: float, high: flo
     if inside.sum() < 3:
         raise ValueError(f"fewer than 3 grid points between {low} and {high}")
     return float(np.polyfit(x[inside], np.log(p[inside]), 1)[0])
+
+
+def edm_excess(
+    lam: ArrayLike, log_sigma: ArrayLike, inverse_rho: float, *, solver: Solver = "ddim"
+) -> float:
+    """W2 of the EDM family relative to the optimal density, in the limit of many steps.
+
+    Parameters
+    ----------
+    lam : array_like, shape (d,)
+        Variances of the modes, positive.
+    log_sigma : array_like, shape (m,)
+        Even grid from end to end.
+    inverse_rho : float
+        ``1 / rho``; 0 is the log-linear schedule.
+    solver : {"ddim", "ddpm", "heun"}
+
+    Returns
+    -------
+    float
+        At least 1.
+    """
+    x = np.asarray(log_sigma, dtype=np.float64)
+    best = optimal_density(lam, x, solver=solver)
+    return float(np.sqrt(_edm_cost(lam, x, inverse_rho, solver) / best.constant))
+
+
+def best_edm(
+    lam: ArrayLike, log_sigma: ArrayLike, *, solver: Solver = "ddim"
+) -> tuple[float, float]:
+    """Find the EDM exponent that is best in the limit of many steps: ``(1 / rho, excess)``."""
+    x = np.asarray(log_sigma, dtype=np.float64)
+    found = minimize_scalar(
+        lambda q: _edm_cost(lam, x, q, solver), bounds=(-0.9, 0.9), method="bounded"
+    )
+    return float(found.x), edm_excess(lam, x, float(found.x), solver=solver)
+
+
+def _edm_cost(lam: ArrayLike, x: Array, inverse_rho: float, solver: Solver) -> float:
+    density = np.exp(inverse_rho * (x - x.mean()))
+    density /= np.trapezoid(density, x)
+    E = step_error(lam, x, density, solver)
+    return float(np.asarray(lam, dtype=np.float64).ravel() @ E**2)

@@ -244,7 +244,7 @@ def make_problem(
             f"lam[{int(np.argmin(lam))}] = 0: drop modes without variance before a design (every "
             "schedule leaves the same error in them)"
         )
-    sigma_0, sigma_S = sigma_range(eps_0, eps_S)
+    _, sigma_S = sigma_range(eps_0, eps_S)
     if (weights is not None) != (loss == "weighted"):
         raise ValueError("weights are needed with loss='weighted', and only there")
     count = np.ones_like(lam) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
@@ -299,7 +299,7 @@ class Limit(NamedTuple):
 
 
 def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801) -> Limit:
-    """Fixed point of ``p(x) ~ sqrt(sum_i w_i k_i(x))`` over ``x = log(sigma)``.
+    """Find the fixed point of ``p(x) ~ sqrt(sum_i w_i k_i(x))`` over ``x = log(sigma)``.
 
     A step of relative length ``1 / (S p)`` costs mode i the share ``k_i / (S p)`` of its standard
     deviation, with ``k = lam sigma^2 / (2 (lam + sigma^2)^2)`` for DDIM and
@@ -325,15 +325,14 @@ def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801
     cell[[0, -1]] *= 0.5
     base = problem.count * (problem.lam if problem.loss in ("w2", "weighted") else 1.0)
     p = np.full(m, 1.0 / (x[-1] - x[0]))
-    for n_iter in range(1, 101):
+    change, n_iter = np.inf, 0
+    while change > 1e-10 and n_iter < 100:
         E = kernel @ (cell / p)
         # An l1 loss is linear in the error: its weights do not depend on E.
         speed = np.sqrt((base if problem.loss == "weighted" else base * E) @ kernel)
         update = speed / (speed @ cell)
         change = np.max(np.abs(update / p - 1.0))
-        p = update
-        if change < 1e-10:
-            break
+        p, n_iter = update, n_iter + 1
     E = kernel @ (cell / p)
     constant = float(2.0 * base @ E if problem.loss == "weighted" else base @ E**2)
     return Limit(x, p, E, constant, n_iter)
@@ -507,9 +506,7 @@ def design_family(lam: ArrayLike, steps: Sequence[int], **kwargs: object) -> dic
     return designs
 
 
-def _resample(
-    init: ArrayLike, S: int, process: Process, sigma_0: float, sigma_S: float
-) -> Array:
+def _resample(init: ArrayLike, S: int, process: Process, sigma_0: float, sigma_S: float) -> Array:
     """Read a schedule at S + 1 equally spaced positions of s / S, with the ends of the design."""
     if process == "vp":
         log_sigma = -0.5 * alpha_bar_to_log_snr(validate_alpha_bar(init, "init"))

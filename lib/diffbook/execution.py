@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from diffbook import claims, guard, manifests, paths, runs
 
@@ -263,16 +263,16 @@ def _papermill(plan: runs.Plan, output: Path, progress: bool) -> NotebookNode:
         "leave": False,
     }
     try:
-        return papermill.execute_notebook(
-            str(paths.notebook(plan.chapter)),
-            str(output),
-            parameters=plan.parameters or None,
-            progress_bar=bar if progress else False,
-            log_output=True,
-            cwd=str(paths.notebooks()),
-            # The kernel's remarks on its own transport would tear the progress bar apart.
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-        )
+        with output.with_name("run.log").open("a", encoding="utf-8") as log:
+            return papermill.execute_notebook(
+                str(paths.notebook(plan.chapter)),
+                str(output),
+                parameters=plan.parameters or None,
+                progress_bar=bar if progress else False,
+                log_output=True,
+                cwd=str(paths.notebooks()),
+                kernel_manager_class=_logged_kernels(log),
+            )
     except papermill.PapermillExecutionError as error:
         raise _cell_failed(plan, error) from error
     except DeadKernelError as error:
@@ -281,6 +281,23 @@ def _papermill(plan: runs.Plan, output: Path, progress: bool) -> NotebookNode:
         raise CellFailed(
             plan.chapter, 1, None, "", f"no Jupyter kernel named {error.name!r} is installed", ""
         ) from error
+
+
+def _logged_kernels(log: TextIO) -> type:
+    """Make a kernel manager whose kernels speak into `log`, not into the progress bar.
+
+    This is about the kernel's process, for example its remarks on its own transport; what cells
+    print is part of the notebook in any case.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class LoggedKernelManager(AsyncKernelManager):
+        async def _async_start_kernel(self, **options: Any) -> None:
+            await super()._async_start_kernel(stdout=log, stderr=log, **options)
+
+        start_kernel = _async_start_kernel
+
+    return LoggedKernelManager
 
 
 def _source_number(plan: runs.Plan, index: int) -> tuple[int, int]:

@@ -111,7 +111,9 @@ class GaussianPrior:
             raise ValueError("cov must be symmetric")
         lam, basis = np.linalg.eigh(cov)
         if lam[0] < -1e-9 * lam[-1]:
-            raise ValueError(f"cov must be positive semi-definite; smallest eigenvalue {lam[0]:.3g}")
+            raise ValueError(
+                f"cov must be positive semi-definite; smallest eigenvalue {lam[0]:.3g}"
+            )
         lam, basis = np.maximum(lam[::-1], 0.0), np.ascontiguousarray(basis[:, ::-1])
         return cls(lam, _mean(mu0, (len(lam),)), basis, (len(lam),))
 

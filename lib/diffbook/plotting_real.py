@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from diffbook.plotstyle import (
@@ -90,7 +91,8 @@ def quality(
     steps : sequence of int
         Numbers of steps.
     measured : mapping
-        Metric to {schedule: [(mean, low, high), one per number of steps]}, positive means.
+        Metric to {schedule: [(mean, low, high), one per number of steps]}, positive means. An
+        interval is drawn no lower than half the mean: the axis is logarithmic.
     floor : mapping, optional
         Metric to the value that true data have, drawn as a horizontal line.
     columns : int
@@ -114,7 +116,7 @@ def quality(
         ax.set(xscale="log", yscale="log", title=metric)
         ax.set_xticks(list(steps), [str(S) for S in steps])
         ax.xaxis.set_minor_locator(NullLocator())
-        plain_log_ticks(ax.yaxis)
+        _round_log_ticks(ax.yaxis)
     for ax in axes.flat[len(measured) :]:
         ax.set_visible(False)
     for ax in axes[-1]:
@@ -151,3 +153,14 @@ def agreement(
         plain_log_ticks(axis)
     legend_below(fig, ax, len(predicted))
     return done(fig, None)
+
+
+def _round_log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis of any magnitude with a few round numbers that do not touch."""
+    low, high = axis.get_view_interval()
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    steps = (1, 2, 5) if high / low > 4 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    ticks = [step * decade for decade in decades for step in steps if low < step * decade < high]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter("{x:.3g}")
+    axis.set_minor_locator(NullLocator())

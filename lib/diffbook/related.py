@@ -262,6 +262,26 @@ def klub_schedule(
     return _vp(sigma[shortest_path(cost, S)][::-1], eps_0, eps_S)
 
 
+def rivals(
+    lam: ArrayLike, S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S
+) -> dict[str, Array]:
+    """All laws of this module at S steps and common ends, as ``alpha_bar``, by name."""
+    ends = {"eps_0": eps_0, "eps_S": eps_S}
+    named = {
+        "score-optimal (VE)": "score",
+        "Fisher-Rao (VE)": "Fisher-Rao",
+        "Fisher-Rao (VP)": "Fisher-Rao (VP)",
+        "constant rate of x_t": "W2 of x_t",
+        "constant rate of the denoised": "W2 of the denoised",
+        "entropic time": "entropy",
+    }
+    found = {name: constant_speed(lam, S, law, **ends) for name, law in named.items()}
+    found["GITS"] = gits(lam, S, **ends)
+    found["GITS, local errors"] = gits(lam, S, metric="l2", coefficient=1.0, **ends)
+    found["KLUB (AYS)"] = klub_schedule(lam, S, **ends)
+    return found
+
+
 def _modes(lam: ArrayLike) -> Array:
     lam = np.asarray(lam, dtype=np.float64).ravel()
     if lam.size == 0 or not np.all(np.isfinite(lam)) or np.any(lam <= 0):

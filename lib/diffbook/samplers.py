@@ -56,7 +56,7 @@ class Result:
 
 
 def initial_noise(seeds: Iterable[int], shape: tuple[int, ...], like: Any = None) -> Any:
-    """Standard normal noise with one generator per sample.
+    """Draw standard normal noise with one generator per sample.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def initial_noise(seeds: Iterable[int], shape: tuple[int, ...], like: Any = None
 
 
 def step_noise(seeds: Iterable[int]) -> Noise:
-    """Noise for the steps of a stochastic sampler, one independent stream per sample and step.
+    """Make the noise for the steps of a stochastic sampler, one independent stream per sample and step.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> NDAr
 
 def ddim(
     denoiser: Denoiser,
-    x_T: Any,  # noqa: N803 - the field's symbol
+    x_T: Any,
     schedule: ArrayLike,
     *,
     process: Process = "vp",
@@ -171,14 +171,14 @@ def ddim(
     return Result(x, trajectory, len(coefficients))
 
 
-def ddpm(denoiser: Denoiser, x_T: Any, schedule: ArrayLike, **kwargs: Any) -> Result:  # noqa: N803
+def ddpm(denoiser: Denoiser, x_T: Any, schedule: ArrayLike, **kwargs: Any) -> Result:
     """Sample with DDPM's ancestral sampler: `ddim` with ``eta = 1``; needs ``noise``."""
     return ddim(denoiser, x_T, schedule, eta=1.0, **kwargs)
 
 
 def heun(
     denoiser: Denoiser,
-    x_T: Any,  # noqa: N803
+    x_T: Any,
     schedule: ArrayLike,
     *,
     process: Process = "vp",
@@ -212,7 +212,7 @@ def heun(
 
 def dpmpp_2m(
     denoiser: Denoiser,
-    x_T: Any,  # noqa: N803
+    x_T: Any,
     schedule: ArrayLike,
     *,
     process: Process = "vp",
@@ -244,7 +244,7 @@ def dpmpp_2m(
     return Result(scale[0] * y, trajectory, len(levels) - 1)
 
 
-def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:  # noqa: N803
+def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:
     xp = array_namespace(x_T)
     if x_T.ndim < 2 or not xp.isdtype(x_T.dtype, "real floating"):
         raise ValueError(

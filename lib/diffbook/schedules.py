@@ -391,7 +391,7 @@ def align_your_steps(
     sigma_min: float | None = None,
     sigma_max: float | None = None,
 ) -> Array:
-    """Published AYS sigmas, interpolated log-linearly to S steps as their authors do.
+    """Take the published AYS sigmas, interpolated log-linearly to S steps as their authors do.
 
     Parameters
     ----------
@@ -470,7 +470,7 @@ def nearest_timesteps(alpha_bar: ArrayLike, alpha_bar_train: ArrayLike) -> tuple
 
 
 def heuristics(S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S) -> dict[str, Array]:
-    """Standard schedules at common ends, as ``alpha_bar``, for comparisons.
+    """Collect standard schedules at common ends, as ``alpha_bar``, for comparisons.
 
     Parameters
     ----------

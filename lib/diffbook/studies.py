@@ -8,7 +8,11 @@ share the ends, and in the second they share the starting noise too, so differen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,16 +133,15 @@ def estimation_excess(
         n to an array of `draws` relative excesses, `W2^2 / optimum - 1`.
     """
     optimum = predicted_w2(prior, designed(prior, S)["spectral W2"]) ** 2
-    excess = {}
-    for n in counts:
-        found = []
-        for seed in range(draws):
-            guess = GaussianPrior.estimated(draw(n, seed), stationary=stationary)
-            # Directions that n < d samples cannot see get no variance, and no weight in W2.
-            lam = guess.lam[guess.lam > 1e-9 * guess.lam.max()]
-            found.append(predicted_w2(prior, design_schedule(lam, S).schedule) ** 2 / optimum - 1)
-        excess[n] = np.array(found)
-    return excess
+
+    def one(n: int, seed: int) -> float:
+        guess = GaussianPrior.estimated(draw(n, seed), stationary=stationary)
+        # Directions that n < d samples cannot see get no variance, and no weight in W2.
+        lam = guess.lam[guess.lam > 1e-9 * guess.lam.max()]
+        return predicted_w2(prior, design_schedule(lam, S).schedule) ** 2 / optimum - 1
+
+    with _one_thread_each():
+        return {n: np.array([one(n, seed) for seed in range(draws)]) for n in counts}
 
 
 def rounding_cost(
@@ -210,6 +213,18 @@ def image_metrics(reference: NDArray) -> dict[str, Metric]:
     }
 
 
+def real_floor(
+    images: NDArray, metrics: Mapping[str, Metric], n: int, draws: int = 5, seed: int = 0
+) -> dict[str, float]:
+    """Mean value of every metric for n real images, over random subsets: what to aim for."""
+    rng = np.random.default_rng(seed)
+    subsets = [
+        images[rng.choice(len(images), min(n, len(images)), replace=False)] for _ in range(draws)
+    ]
+    with _one_thread_each():
+        return {key: float(np.mean([f(x) for x in subsets])) for key, f in metrics.items()}
+
+
 def sample_quality(
     denoiser: Callable,
     schedules: Mapping[int, Mapping[str, NDArray]],
@@ -220,6 +235,7 @@ def sample_quality(
     seed: int = 0,
     dtype: str = "float64",
     keep: int = 0,
+    workers: int | None = None,
 ) -> tuple[list[Row], dict[tuple[int, str], NDArray]]:
     """Sample with every schedule from the same starting noise, and measure the samples.
 
@@ -239,6 +255,9 @@ def sample_quality(
         Precision of the sampler's state.
     keep
         How many samples of each schedule to return.
+    workers
+        Schedules that run at the same time; default one per core. Each runs on one thread, so
+        results do not depend on the number of cores.
 
     Returns
     -------
@@ -260,13 +279,37 @@ def sample_quality(
                     f"schedules[{S}][{name!r}]: got {len(alpha_bar)} levels, expected S + 1"
                 )
     x_T = np.random.default_rng(seed).standard_normal((n, *shape)).astype(dtype)
-    rows, kept = [], {}
-    for S, group in schedules.items():
-        for name, alpha_bar in group.items():
-            x = ddim(denoiser, x_T, alpha_bar).sample.astype(np.float64)
-            kept[S, name] = x[:keep]
-            rows += [Row(S, name, key, seed, float(f(x))) for key, f in metrics.items()]
+
+    def run(task: tuple[int, str, NDArray]) -> tuple[list[Row], NDArray]:
+        S, name, alpha_bar = task
+        x = ddim(denoiser, x_T, alpha_bar).sample.astype(np.float64)
+        rows = [Row(S, name, key, seed, float(f(x))) for key, f in metrics.items()]
+        return rows, x[:keep]
+
+    tasks = [(S, name, ab) for S, group in schedules.items() for name, ab in group.items()]
+    workers = workers or os.cpu_count() or 1
+    with _one_thread_each(), ThreadPoolExecutor(workers, initializer=_torch_threads) as pool:
+        results = list(pool.map(run, tasks))
+    rows = [row for found, _ in results for row in found]
+    kept = {task[:2]: x for task, (_, x) in zip(tasks, results, strict=True)}
     return rows, kept
+
+
+def _torch_threads(count: int = 1) -> None:
+    """Limit torch to this many threads per operation, if torch is in use at all."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let linear algebra run on one thread: the matrices here are too small to share out."""
+    from threadpoolctl import threadpool_limits
+
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1
+    with threadpool_limits(1):
+        yield
+    _torch_threads(before)
 
 
 def trained_quality(

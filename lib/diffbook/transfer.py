@@ -58,12 +58,12 @@ class Transfer:
     lam: Array
 
     @property
-    def D1(self) -> Array:  # noqa: N802 - the paper's symbol
+    def D1(self) -> Array:
         """Gain from the initial noise to the output, shape (d,)."""
         return self.gain[0]
 
     @property
-    def D2(self) -> Array:  # noqa: N802 - the paper's symbol
+    def D2(self) -> Array:
         """Gain from the mean ``mu0`` to the output's mean, shape (d,)."""
         return self.mean_gain[0]
 
@@ -224,7 +224,9 @@ def continuous_limit(
     sigma, scale = (a[[0, -1]] for a in sigma_and_scale(schedule, process))
     V0, VS = (lam + s**2 for s in sigma)
     if np.any(V0 == 0.0):
-        raise ValueError("the limit needs lam > 0 for all modes when the schedule ends at sigma = 0")
+        raise ValueError(
+            "the limit needs lam > 0 for all modes when the schedule ends at sigma = 0"
+        )
     start = 1.0 / scale[1] ** 2 if process == "vp" else sigma[1] ** 2
     gain = (V0 / VS) ** (0.5 * (1.0 + eta**2))
     var = V0 * (1.0 - (V0 / VS) ** (eta**2) * (1.0 - start / VS))

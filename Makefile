@@ -1,0 +1,76 @@
+# Two commands on a fresh machine (Python 3.11 or newer, and make):
+#   make reproduce   environment, every chapter re-executed, claims checked, book rendered
+#   make test        environment, then the whole test suite
+# `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Worker processes of the test suite.
+JOBS   ?= 2
+# FORCE=1 makes `make reproduce` redo chapters that are already done.
+FORCE  ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+FORCE_FLAG := $(if $(filter-out 0,$(FORCE)),--force)
+
+# A kernel called python3 in the user's home must not be taken for the project's.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env reproduce test lint book lab lock clean distclean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12  interpreter for the environment     FORCE=1  redo finished chapters"
+	@echo "  JOBS=4             worker processes of the tests       DIFFBOOK_DATA=folder  local data sets"
+
+# The environment is made once and again whenever the lock changes.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "This book needs Python 3.11 or newer; '$(PYTHON)' is" \
+	         "$$($(PYTHON) --version 2>&1 || echo 'not there')." \
+	         "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Making the environment in $(VENV) (two to five minutes, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+env: $(STAMP)  ## create or update the environment
+
+reproduce: $(STAMP)  ## re-execute every chapter, check the claims, render the book (FORCE=1 redoes all)
+	@$(BIN)/python -m diffbook reproduce $(FORCE_FLAG)
+
+test: lint  ## run the whole test suite
+	@echo "--- library, command line, notebooks (one thread each, $(JOBS) processes)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m "not book" \
+	    --nbval --nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg" tests notebooks
+	@echo "--- rendered book"
+	$(BIN)/python -m pytest -m book tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+book: $(STAMP)  ## render the committed notebooks without executing them
+	$(BIN)/jupyter-book build . -n -W --keep-going
+	@echo "Start page: $(CURDIR)/_build/html/index.html"
+
+lab: $(STAMP)  ## open JupyterLab in the folder of the chapters
+	$(BIN)/jupyter lab notebooks
+
+lock:  ## write requirements.lock anew from requirements.in
+	rm -rf _build/lock && $(PYTHON) -m venv _build/lock
+	_build/lock/bin/python -m pip install --quiet --requirement requirements.in
+	{ echo "# Written by \`make lock\` from requirements.in; the versions the book was made with."; \
+	  _build/lock/bin/python -m pip freeze | sed 's/^torch==\([^+]*\)+.*/torch==\1/'; } > requirements.lock
+	rm -rf _build/lock
+
+clean:  ## remove the rendered book and caches; finished runs in results/ stay
+	rm -rf _build results/site results/screenshots .pytest_cache .ruff_cache .hypothesis
+	find lib tests benchmarks notebooks -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
+
+distclean: clean  ## also remove finished runs and the environment
+	rm -rf results $(VENV)

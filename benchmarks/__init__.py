@@ -1,0 +1,1 @@
+"""Side-by-side timings of the library; run with ``python -m benchmarks``."""
