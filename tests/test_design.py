@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
 import oracles
+from diffbook import asymptotics
 from diffbook import design as dg
 from diffbook import distances as ds
 from diffbook import schedules as sc
@@ -519,7 +520,7 @@ def wide():
     }
 
 
-def wide_limit(loss: str, eta: float = 0.0) -> dg.Limit:
+def wide_limit(loss: str, eta: float = 0.0) -> asymptotics.Density:
     ends = sc.sigma_range(1e-9, 1e-9)
     return dg.limit_density(dg.make_problem(LAM, loss=loss, eta=eta), *ends, m=4001)
 

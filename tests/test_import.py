@@ -20,6 +20,7 @@ FLOORS = {
     "gaussian": 0,
     "distances": 0,
     "transfer": 1,
+    "asymptotics": 1,
     "design": 1,
     "samplers": 2,
     "nets": 3,

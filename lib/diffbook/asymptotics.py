@@ -5,8 +5,8 @@ each of its steps. A sampler of order ``m`` then leaves, in a mode of variance `
 error ``E / S^m`` with ``E = integral k(x) / p(x)^m dx`` and a kernel ``k`` of the sampler. The
 best density solves ``p^(m+1) ~ sum_i w_i k_i``, with ``w_i = lam_i E_i`` (W2) or ``E_i`` (KL).
 
-The order-1 case is `diffbook.design.limit_density`; this module adds second order (Heun), power-law
-spectra, and the law with both ends. It is this book's, not the paper's. Related expansions:
+`diffbook.design` starts its optimiser from this density; power-law spectra and the law with both
+ends are here too. All of it is this book's, not the paper's. Related expansions:
 Sun, Poor, Zhang 2026 (arXiv 2601.13602), Hurault, Moreau, Peyre 2026 (arXiv 2605.08392).
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from diffbook.schedules import sigma_range, validate_sigma
-from diffbook.transfer import _check
+from diffbook.transfer import check_modes
 
 Array = NDArray[np.float64]
 Solver = Literal["ddim", "ddpm", "heun"]
@@ -88,7 +88,7 @@ def optimal_density(
     *,
     count: ArrayLike | None = None,
     solver: Solver = "ddim",
-    loss: Literal["w2", "kl"] = "w2",
+    loss: Literal["w2", "kl", "weighted"] = "w2",
     max_iter: int = 500,
 ) -> Density:
     """Find the density of steps that solves ``p^(m+1) ~ sum_i w_i k_i``, by fixed point.
@@ -102,7 +102,8 @@ def optimal_density(
     count : array_like, shape (d,), optional
         Multiplicity of every mode (may be fractional).
     solver : {"ddim", "ddpm", "heun"}
-    loss : {"w2", "kl"}
+    loss : {"w2", "kl", "weighted"}
+        ``"weighted"`` is the l1 loss ``sum_i count_i |lam_i - var_i|``.
     max_iter : int
         Bound on the iterations.
 
@@ -115,8 +116,8 @@ def optimal_density(
     ValueError
         Naming the argument at fault.
     """
-    if loss not in ("w2", "kl"):
-        raise ValueError(f"loss must be 'w2' or 'kl', got {loss!r}")
+    if loss not in ("w2", "kl", "weighted"):
+        raise ValueError(f"loss must be 'w2', 'kl' or 'weighted', got {loss!r}")
     lam, x = np.asarray(lam, dtype=np.float64).ravel(), np.asarray(log_sigma, dtype=np.float64)
     if lam.size == 0 or np.any(lam <= 0):
         raise ValueError("lam must be positive; drop modes without variance")
@@ -128,7 +129,7 @@ def optimal_density(
     if count.shape != lam.shape:
         raise ValueError(f"count must have the shape of lam {lam.shape}, got {count.shape}")
     k, m = kernel(lam, x, solver), ORDER[solver]
-    base = count * (lam if loss == "w2" else 1.0)
+    base = count * (1.0 if loss == "kl" else lam)
     cell = np.gradient(x)
     cell[[0, -1]] *= 0.5  # weights of the trapezoidal rule
     p = np.full(x.size, 1.0 / (x[-1] - x[0]))
@@ -136,14 +137,17 @@ def optimal_density(
     while residual > 1e-10 and n_iter < max_iter:
         n_iter += 1
         E = k @ (cell / p**m)
-        update = ((base * E) @ k) ** (1.0 / (m + 1))
+        # An l1 loss is linear in the error: its weights do not depend on E.
+        weight = base if loss == "weighted" else base * E
+        update = (weight @ k) ** (1.0 / (m + 1))
         update /= update @ cell
         residual = float(np.max(np.abs(update / p - 1.0)))
         # At second order the plain iteration overshoots: E reacts with p^-2.
         p = update if m == 1 else np.sqrt(p * update)
         p = p / (p @ cell)
     E = k @ (cell / p**m)
-    return Density(x, p, E, float(base @ E**2), n_iter, residual)
+    constant = 2.0 * base @ E if loss == "weighted" else base @ E**2
+    return Density(x, p, E, float(constant), n_iter, residual)
 
 
 def w2_law(
@@ -168,7 +172,7 @@ def w2_law(
     -------
     ndarray, shape of S
     """
-    lam, E = _check(lam, 0.0, "vp"), np.asarray(E, dtype=np.float64)
+    lam, E = check_modes(lam, 0.0, "vp"), np.asarray(E, dtype=np.float64)
     sigma_range(eps_0, eps_S)  # validates the ends
     g = np.sqrt(((1.0 - eps_0) * lam + eps_0) / (eps_S * lam + 1.0 - eps_S))
     decay = np.exp(-E / np.asarray(S, dtype=np.float64)[..., None])

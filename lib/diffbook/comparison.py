@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook import design, distances, schedules
+from diffbook import design, distances, samplers, schedules
 from diffbook.gaussian import GaussianPrior
 from diffbook.transfer import Process, Transfer, transfer
 
@@ -130,6 +130,48 @@ def mode_z_scores(
     z_mean = np.mean(error, axis=0) / (std / np.sqrt(parts * n))
     imaginary = z_mean.imag[parts > 1.0] if np.iscomplexobj(z_mean) else np.zeros(0)
     return np.concatenate([z_mean.real, imaginary]), z_var
+
+
+def sampled_z_scores(
+    prior: GaussianPrior,
+    schedule: ArrayLike,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    process: Process = "vp",
+    eta: float = 0.0,
+) -> tuple[Array, Array]:
+    """Run a sampler on the prior's optimal denoiser and standardise what comes out.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+        The data.
+    schedule : array_like, shape (S + 1,)
+        ``alpha_bar`` or ``sigma``, clean end first.
+    n : int
+        Number of samples.
+    rng : numpy.random.Generator
+        Source of all noise.
+    process, eta
+        Sampler, see `diffbook.samplers.ddim`.
+
+    Returns
+    -------
+    z_mean, z_var : ndarray
+        See `mode_z_scores`.
+    """
+    x_T = rng.standard_normal((n, *prior.shape)) * (1.0 if process == "vp" else schedule[-1])
+    result = samplers.ddim(
+        prior.denoise if process == "vp" else prior.denoise_ve,
+        x_T,
+        schedule,
+        process=process,
+        eta=eta,
+        noise=lambda s, x: rng.standard_normal(x.shape),
+    )
+    predicted = transfer(prior.lam, schedule, eta=eta, process=process)
+    return mode_z_scores(prior, result.sample, predicted)
 
 
 def number_table(

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
+from diffbook.asymptotics import Density, optimal_density
 from diffbook.schedules import (
     EPS_0,
     EPS_S,
@@ -34,7 +35,7 @@ from diffbook.schedules import (
     validate_alpha_bar,
     validate_sigma,
 )
-from diffbook.transfer import Process, _check
+from diffbook.transfer import Process, check_modes
 
 Array = NDArray[np.float64]
 Loss = Literal["w2", "kl", "kl_reverse", "weighted"]
@@ -238,7 +239,7 @@ def make_problem(
     """
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
-    lam = _check(lam, eta, process)
+    lam = check_modes(lam, eta, process)
     if np.any(lam == 0.0):
         raise ValueError(
             f"lam[{int(np.argmin(lam))}] = 0: drop modes without variance before a design (every "
@@ -248,9 +249,11 @@ def make_problem(
     if (weights is not None) != (loss == "weighted"):
         raise ValueError("weights are needed with loss='weighted', and only there")
     count = np.ones_like(lam) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
-    if count.shape != lam.shape or np.any(count < 0) or not np.any(count > 0):
+    usable = np.all(np.isfinite(count)) and np.all(count >= 0) and np.any(count > 0)
+    if count.shape != lam.shape or not usable:
         raise ValueError(
-            f"weights must be {lam.size} non-negative values, not all zero, got shape {count.shape}"
+            f"weights must be {lam.size} non-negative values, finite and not all zero, got shape "
+            f"{count.shape}"
         )
     mu = np.zeros(1) if mu0_spectral is None else np.asarray(mu0_spectral).ravel()
     if mu.size not in (1, lam.size) or not np.all(np.isfinite(mu)):
@@ -282,23 +285,7 @@ def objective(problem: Problem, sigma: ArrayLike) -> float:
 # --- the limit of many steps ------------------------------------------------------------------
 
 
-class Limit(NamedTuple):
-    """Optimal density of steps for S to infinity.
-
-    ``log_sigma`` (m,) grid, ``density`` (m,) steps per unit of ``log(sigma)`` (integral 1),
-    ``E`` (d',) first-order relative error ``S (1 - std / exact)`` of every distinct mode,
-    ``constant`` the limit of ``S^2 W2^2`` or ``S^2 KL`` without the ends' floor, ``n_iter`` the
-    fixed-point iterations used.
-    """
-
-    log_sigma: Array
-    density: Array
-    E: Array
-    constant: float
-    n_iter: int
-
-
-def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801) -> Limit:
+def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801) -> Density:
     """Find the fixed point of ``p(x) ~ sqrt(sum_i w_i k_i(x))`` over ``x = log(sigma)``.
 
     A step of relative length ``1 / (S p)`` costs mode i the share ``k_i / (S p)`` of its standard
@@ -314,31 +301,22 @@ def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801
         Ends.
     m : int
         Grid points.
+
+    Returns
+    -------
+    Density
+        ``E`` belongs to the distinct modes of the problem.
     """
-    x = np.linspace(np.log(sigma_0), np.log(sigma_S), m)
-    lam, s2 = problem.lam[:, None], np.exp(2.0 * x)
-    if problem.eta == 1.0:
-        kernel = 2.0 * lam**2 * s2 / (lam + s2) ** 3
-    else:
-        kernel = 0.5 * lam * s2 / (lam + s2) ** 2
-    cell = np.full(m, x[1] - x[0])
-    cell[[0, -1]] *= 0.5
-    base = problem.count * (problem.lam if problem.loss in ("w2", "weighted") else 1.0)
-    p = np.full(m, 1.0 / (x[-1] - x[0]))
-    change, n_iter = np.inf, 0
-    while change > 1e-10 and n_iter < 100:
-        E = kernel @ (cell / p)
-        # An l1 loss is linear in the error: its weights do not depend on E.
-        speed = np.sqrt((base if problem.loss == "weighted" else base * E) @ kernel)
-        update = speed / (speed @ cell)
-        change = np.max(np.abs(update / p - 1.0))
-        p, n_iter = update, n_iter + 1
-    E = kernel @ (cell / p)
-    constant = float(2.0 * base @ E if problem.loss == "weighted" else base @ E**2)
-    return Limit(x, p, E, constant, n_iter)
+    return optimal_density(
+        problem.lam,
+        np.linspace(np.log(sigma_0), np.log(sigma_S), m),
+        count=problem.count,
+        solver="ddpm" if problem.eta == 1.0 else "ddim",
+        loss="kl" if problem.loss == "kl_reverse" else problem.loss,
+    )
 
 
-def limit_schedule(limit: Limit, S: int) -> Array:
+def limit_schedule(limit: Density, S: int) -> Array:
     """``sigma`` of an S-step schedule that follows a limiting density of steps."""
     return constant_rate(S, limit.log_sigma, limit.density)
 

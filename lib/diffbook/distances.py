@@ -47,6 +47,12 @@ def w2_gaussian(mean_x: ArrayLike, cov_x: ArrayLike, mean_y: ArrayLike, cov_y: A
     if mean_x.size != mean_y.size:
         raise ValueError(f"dimensions differ: {mean_x.size} and {mean_y.size}")
     values, vectors = linalg.eigh(cov_x)
+    for name, spectrum in (("x", values), ("y", linalg.eigvalsh(cov_y))):
+        # Round-off may push a zero eigenvalue below zero; anything larger is no covariance.
+        if spectrum[0] < -1e-9 * max(spectrum[-1], 0.0):
+            raise ValueError(
+                f"cov_{name} must be positive semi-definite; smallest eigenvalue {spectrum[0]:.3g}"
+            )
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     cross = np.sqrt(np.maximum(linalg.eigvalsh(root @ cov_y @ root), 0.0)).sum()
     squared = np.sum((mean_x - mean_y) ** 2) + np.trace(cov_x) + np.trace(cov_y) - 2.0 * cross
@@ -79,10 +85,14 @@ def _modes(lam: ArrayLike, std: ArrayLike, mean_error: ArrayLike) -> tuple[Array
     lam, std = np.asarray(lam, dtype=np.float64), np.asarray(std, dtype=np.float64)
     if lam.shape != std.shape:
         raise ValueError(f"lam and std must have equal shapes, got {lam.shape} and {std.shape}")
-    error = np.broadcast_to(np.abs(np.asarray(mean_error)), lam.shape)
-    if np.any(lam < 0) or np.any(std < 0):
-        raise ValueError("lam and std must be non-negative")
-    return lam, std, error
+    error = np.abs(np.asarray(mean_error))
+    if error.shape not in ((), lam.shape):
+        raise ValueError(
+            f"mean_error must be a number or have shape {lam.shape}, got {error.shape}"
+        )
+    if not (np.all(lam >= 0) and np.all(std >= 0)):
+        raise ValueError("lam and std must be numbers and non-negative")
+    return lam, std, np.broadcast_to(error, lam.shape)
 
 
 def w2_spectral(lam: ArrayLike, std: ArrayLike, mean_error: ArrayLike = 0.0) -> float:

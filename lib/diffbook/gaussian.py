@@ -72,10 +72,11 @@ class GaussianPrior:
         lam = _spectrum(lam, "lam")
         mirrored = lam[np.ix_(*(-np.arange(n) % n for n in lam.shape))]
         if not np.allclose(lam, mirrored, rtol=1e-8, atol=1e-12 * lam.max()):
-            k = tuple(int(i) for i in np.argwhere(~np.isclose(lam, mirrored, rtol=1e-8))[0])
+            gap = np.abs(lam - mirrored) - 1e-8 * mirrored
+            k = tuple(int(i) for i in np.argwhere(gap > 1e-12 * lam.max())[0])
             raise ValueError(
                 f"lam must be symmetric (lam[k] = lam[-k]) for real signals; lam{list(k)} = "
-                f"{lam[k]!r} differs from its mirror image {mirrored[k]!r}"
+                f"{lam[k]} differs from its mirror image {mirrored[k]}"
             )
         return cls(lam, _mean(mu0, lam.shape), None, lam.shape)
 
@@ -150,9 +151,16 @@ class GaussianPrior:
         x = _finite(x, "x")
         if x.ndim < 2 or len(x) < 2:
             raise ValueError(f"x must be (n, *shape) with n >= 2 signals, got shape {x.shape}")
+        if stationary and x.ndim > 3:
+            raise ValueError(
+                f"x must hold signals of one or two dimensions, got shape {x.shape}; use "
+                "stationary=False, or estimate each channel by itself"
+            )
         mean = mean or ("constant" if stationary else "signal")
-        means = {"constant": np.full(x.shape[1:], x.mean()), "signal": x.mean(0)}
-        mu0 = means.get(mean, np.zeros(x.shape[1:]))
+        means = {"constant": x.mean(), "signal": x.mean(0), "zero": 0.0}
+        if mean not in means:
+            raise ValueError(f"mean must be one of {sorted(means)}, got {mean!r}")
+        mu0 = _mean(means[mean], x.shape[1:])
         # One degree of freedom per mode is spent on a mean that is estimated for each position.
         weight = len(x) / (len(x) - 1) if mean == "signal" else 1.0
         if isinstance(shrinkage, str):
@@ -276,6 +284,7 @@ class GaussianPrior:
             raise ValueError(f"alpha_bar_t must lie in (0, 1), got {alpha_bar_t!r}")
         root = float(alpha_bar_t) ** 0.5
         gain = root * self.lam / (alpha_bar_t * self.lam + 1.0 - alpha_bar_t)
+        self._check_signals(x_t, "x_t")
         mu0 = self._like(self.mu0, x_t)
         return mu0 + self._filter(x_t - root * mu0, gain)
 
@@ -286,6 +295,7 @@ class GaussianPrior:
         # A mode without variance sits at its mean; 0 / 0 at sigma = 0 is resolved that way.
         total = self.lam + sigma_t**2
         gain = np.divide(self.lam, total, out=np.zeros_like(self.lam), where=total > 0)
+        self._check_signals(x_t, "x_t")
         mu0 = self._like(self.mu0, x_t)
         return mu0 + self._filter(x_t - mu0, gain)
 
@@ -293,13 +303,18 @@ class GaussianPrior:
         xp = array_namespace(x)
         return xp.asarray(values, dtype=x.dtype, device=device(x))
 
-    def _filter(self, x: Any, gain: Array) -> Any:
-        """Multiply every mode of signals (n, *shape) by ``gain``."""
-        if tuple(x.shape[1:]) != tuple(self.shape):
+    def _check_signals(self, x: Any, name: str) -> None:
+        """Refuse what would broadcast against the mean, or lose it to an integer dtype."""
+        if tuple(x.shape[1:]) != tuple(self.shape) or x.ndim != len(self.shape) + 1:
             raise ValueError(
-                f"signals must have shape (n, {', '.join(map(str, self.shape))}), got "
+                f"{name} must have shape (n, {', '.join(map(str, self.shape))}), got "
                 f"{tuple(x.shape)}"
             )
+        if not array_namespace(x).isdtype(x.dtype, "real floating"):
+            raise ValueError(f"{name} must be a real floating array, got dtype {x.dtype}")
+
+    def _filter(self, x: Any, gain: Array) -> Any:
+        """Multiply every mode of signals (n, *shape) by ``gain``."""
         xp = array_namespace(x)
         if self.basis is None:
             axes = tuple(range(1, x.ndim))
@@ -325,7 +340,7 @@ def _spectrum(lam: ArrayLike, name: str) -> Array:
     bad = np.argwhere(lam < 0)
     if len(bad):
         index = tuple(int(i) for i in bad[0])
-        raise ValueError(f"{name}{list(index)} = {lam[index]!r} must be non-negative (a variance)")
+        raise ValueError(f"{name}{list(index)} = {lam[index]} must be non-negative (a variance)")
     if not np.any(lam > 0):
         raise ValueError(f"{name} must not be zero everywhere")
     return lam

@@ -106,8 +106,10 @@ def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> NDAr
     """Coefficients of ``x_{s-1} = a x_s + b x0_hat + c z``, shape (S, 3), row ``s - 1``."""
     sigma, scale = sigma_and_scale(schedule, process)
     low, high = sigma[:-1], sigma[1:]
-    c = eta * low * np.sqrt(1.0 - (low / high) ** 2)
-    keep = np.sqrt(low**2 - c**2) / high
+    ratio2 = (low / high) ** 2
+    c = eta * low * np.sqrt(1.0 - ratio2)
+    # sqrt(low^2 - c^2) without the cancellation of a long stochastic step.
+    keep = low / high * np.sqrt(1.0 - eta**2 + eta**2 * ratio2)
     a = keep * scale[:-1] / scale[1:]
     return np.stack([a, scale[:-1] * (1.0 - keep), c * scale[:-1]], axis=1)
 
@@ -163,10 +165,12 @@ def ddim(
     trajectory = [x] if keep_trajectory else None
     for s in range(len(coefficients), 0, -1):
         a, b, c = coefficients[s - 1]
-        x0_hat = denoiser(x, levels[s])
-        x = a * x + b * x0_hat
+        x0_hat = _denoise(denoiser, x, levels[s])
+        # In place on the new array: the update must stay cheap beside the denoiser.
+        x = a * x
+        x += b * x0_hat
         if c > 0.0:
-            x = x + c * noise(s, x)
+            x += c * noise(s, x)
         _report(s - 1, x, levels, x0_hat, trajectory, callback)
     return Result(x, trajectory, len(coefficients))
 
@@ -196,13 +200,13 @@ def heun(
     trajectory, nfe = [x] if keep_trajectory else None, 0
     y = x / scale[-1]
     for s in range(len(levels) - 1, 0, -1):
-        x0_hat = denoiser(scale[s] * y, levels[s])
+        x0_hat = _denoise(denoiser, scale[s] * y, levels[s])
         nfe += 1
         slope = (y - x0_hat) / sigma[s]
         step = sigma[s - 1] - sigma[s]
         y_next = y + step * slope
         if sigma[s - 1] > 0.0:
-            x0_hat = denoiser(scale[s - 1] * y_next, levels[s - 1])
+            x0_hat = _denoise(denoiser, scale[s - 1] * y_next, levels[s - 1])
             nfe += 1
             y_next = y + 0.5 * step * (slope + (y_next - x0_hat) / sigma[s - 1])
         y = y_next
@@ -230,7 +234,7 @@ def dpmpp_2m(
     trajectory = [x] if keep_trajectory else None
     y, previous, h_previous = x / scale[-1], None, None
     for s in range(len(levels) - 1, 0, -1):
-        x0_hat = denoiser(scale[s] * y, levels[s])
+        x0_hat = _denoise(denoiser, scale[s] * y, levels[s])
         shrink = sigma[s - 1] / sigma[s]
         target = x0_hat
         if sigma[s - 1] > 0.0:
@@ -254,6 +258,16 @@ def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:
     return np.asarray(schedule, dtype=np.float64).tolist(), x_T
 
 
+def _denoise(denoiser: Denoiser, x: Any, level: float) -> Any:
+    """Call the denoiser; an answer of another shape must not broadcast into the update."""
+    x0_hat = denoiser(x, level)
+    if tuple(x0_hat.shape) != tuple(x.shape):
+        raise ValueError(
+            f"denoiser returned shape {tuple(x0_hat.shape)} for an input of shape {tuple(x.shape)}"
+        )
+    return x0_hat
+
+
 def _report(
     s: int,
     x: Any,
@@ -262,10 +276,6 @@ def _report(
     trajectory: list[Any] | None,
     callback: Callback | None,
 ) -> None:
-    if tuple(x0_hat.shape) != tuple(x.shape):
-        raise ValueError(
-            f"denoiser returned shape {tuple(x0_hat.shape)} for an input of shape {tuple(x.shape)}"
-        )
     if trajectory is not None:
         trajectory.append(x)
     if callback is not None:

@@ -67,7 +67,7 @@ def validate_alpha_bar(alpha_bar: ArrayLike, name: str = "alpha_bar") -> Array:
     bad = np.flatnonzero((levels <= 0.0) | (levels >= 1.0))
     if bad.size:
         raise ValueError(
-            f"{name}[{bad[0]}] = {levels[bad[0]]!r} lies outside (0, 1); "
+            f"{name}[{bad[0]}] = {levels[bad[0]]} lies outside (0, 1); "
             "clip the ends, for example to 1 - eps_0 and eps_S"
         )
     bad = np.flatnonzero(np.diff(levels) >= 0.0)
@@ -75,7 +75,7 @@ def validate_alpha_bar(alpha_bar: ArrayLike, name: str = "alpha_bar") -> Array:
         i = bad[0] + 1
         raise ValueError(
             f"{name} must decrease strictly from the clean end to the noise end, but "
-            f"{name}[{i}] = {levels[i]!r} >= {name}[{i - 1}] = {levels[i - 1]!r}; "
+            f"{name}[{i}] = {levels[i]} >= {name}[{i - 1}] = {levels[i - 1]}; "
             "reverse the array if it starts at the noise end, drop repeated levels otherwise"
         )
     return levels
@@ -110,7 +110,7 @@ def validate_sigma(sigma: ArrayLike, name: str = "sigma", *, allow_zero: bool = 
     bad = np.flatnonzero(too_small)
     if bad.size:
         raise ValueError(
-            f"{name}[{bad[0]}] = {levels[bad[0]]!r} must be positive"
+            f"{name}[{bad[0]}] = {levels[bad[0]]} must be positive"
             + (" (only the clean end may be 0)" if allow_zero else "")
         )
     bad = np.flatnonzero(np.diff(levels) <= 0.0)
@@ -118,7 +118,7 @@ def validate_sigma(sigma: ArrayLike, name: str = "sigma", *, allow_zero: bool = 
         i = bad[0] + 1
         raise ValueError(
             f"{name} must increase strictly from the clean end to the noise end, but "
-            f"{name}[{i}] = {levels[i]!r} <= {name}[{i - 1}] = {levels[i - 1]!r}; "
+            f"{name}[{i}] = {levels[i]} <= {name}[{i - 1}] = {levels[i - 1]}; "
             "reverse the array if it starts at the noise end, drop repeated levels otherwise"
         )
     return levels
@@ -212,7 +212,7 @@ def match_ends(alpha_bar: ArrayLike, eps_0: float = EPS_0, eps_S: float = EPS_S)
     levels = _as_levels(alpha_bar, "alpha_bar")
     if levels[0] <= levels[-1]:
         raise ValueError(
-            f"alpha_bar must decrease, got {levels[0]!r} at the clean and {levels[-1]!r} at the "
+            f"alpha_bar must decrease, got {levels[0]} at the clean and {levels[-1]} at the "
             "noise end"
         )
     unit = (levels - levels[-1]) / (levels[0] - levels[-1])

@@ -321,6 +321,7 @@ def trained_quality(
     n: int,
     seed: int = 0,
     keep: int = 0,
+    retrained: bool = False,
     device: str | None = None,
 ) -> tuple[list[Row], dict[tuple[int, str], NDArray]]:
     """Run `sample_quality` with the recorded denoisers of one data set, one per training seed.
@@ -336,18 +337,24 @@ def trained_quality(
     seed
         Every training seed gets its own starting noise, derived from this number, so that the
         spread over seeds contains both sources of chance.
+    retrained
+        Use the weights of `diffbook.training.make_weights`, which are made first where they are
+        missing, in place of the recorded ones.
     device
         Torch device; default a GPU if there is one.
     """
     import torch
 
     from diffbook.nets.unet import as_denoiser
-    from diffbook.training import load_weights, weights_path
+    from diffbook.training import load_weights, make_weights, weights_path
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     rows, kept = [], {}
     for k in seeds:
-        model, about = load_weights(weights_path(data, k))
+        path = weights_path(data, k, retrained=retrained)
+        if retrained and not path.is_file():
+            make_weights(data, k)
+        model, about = load_weights(path)
         side = 16 if about["config"]["data"] == "photos" else 8
         noise_seed = int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
         found, samples = sample_quality(

@@ -14,7 +14,7 @@ noise levels log-uniform over the whole range that the schedules of this book vi
 import json
 import math
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -253,10 +253,47 @@ def _update_average(state: State, config: Config, step: int) -> None:
         mean.lerp_(value, 1.0 - decay) if value.is_floating_point() else mean.copy_(value)
 
 
-def weights_path(data: str, seed: int) -> Path:
-    """Path of the recorded weights of one data set and training seed in the repository."""
+def weights_path(data: str, seed: int, *, retrained: bool = False) -> Path:
+    """Path of the weights of one data set and training seed.
+
+    The recorded ones are part of the repository; retrained ones go to the working folder.
+    """
     name = {"photos": "photos16", "digits": "digits8"}[data]
-    return paths.weights() / f"{name}_seed{seed}.safetensors"
+    folder = paths.working() / "weights" if retrained else paths.weights()
+    return folder / f"{name}_seed{seed}.safetensors"
+
+
+def make_weights(
+    data: str, seed: int, *, out: Path | None = None, steps: int | None = None
+) -> dict:
+    """Train one denoiser, resuming where an interrupted training stopped, and write its weights.
+
+    Parameters
+    ----------
+    data : {"photos", "digits"}
+        What to train on.
+    seed : int
+        Training seed.
+    out : Path, optional
+        File to write; default `weights_path` of retrained weights.
+    steps : int, optional
+        Optimiser steps; default those of the recorded weights.
+
+    Returns
+    -------
+    dict
+        The last entry of the loss history.
+    """
+    if data not in CONFIGS:
+        raise ValueError(f"data: got {data!r}, expected one of {sorted(CONFIGS)}")
+    config = CONFIGS[data] if steps is None else replace(CONFIGS[data], steps=steps)
+    out = out or weights_path(data, seed, retrained=True)
+    checkpoint = paths.working() / "training" / f"{out.stem}.checkpoint"
+    state = train(config, seed, checkpoint=checkpoint)
+    command = f"python -m diffbook.training {data} --seed {seed}"
+    save_weights(out, state, config, seed, command + (f" --steps {steps}" if steps else ""))
+    checkpoint.unlink(missing_ok=True)
+    return state.history[-1]
 
 
 def save_weights(path: Path, state: State, config: Config, seed: int, command: str) -> None:
@@ -322,16 +359,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 def main(data: str, seed: int, steps: int | None, threads: int, out: Path | None) -> None:
     """Train the small denoiser of DATA and write its weights."""
     torch.set_num_threads(threads)
-    config = CONFIGS[data]
-    if steps is not None:
-        config = Config(**(asdict(config) | {"steps": steps}))
     out = out or weights_path(data, seed)
-    checkpoint = paths.working() / "training" / f"{out.stem}.checkpoint"
-    state = train(config, seed, checkpoint=checkpoint)
-    command = f"python -m diffbook.training {data} --seed {seed}"
-    save_weights(out, state, config, seed, command + (f" --steps {steps}" if steps else ""))
-    checkpoint.unlink(missing_ok=True)
-    click.echo(f"{out}: {json.dumps(state.history[-1])}")
+    click.echo(f"{out}: {json.dumps(make_weights(data, seed, out=out, steps=steps))}")
 
 
 if __name__ == "__main__":

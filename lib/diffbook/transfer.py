@@ -101,7 +101,14 @@ class Transfer:
         return basis @ mean, (basis * self.var[0]) @ basis.conj().T
 
 
-def _check(lam: ArrayLike, eta: float, process: str) -> Array:
+def check_modes(lam: ArrayLike, eta: float, process: str) -> Array:
+    """Check what every closed form takes, and return the variances flat, as float64.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument at fault.
+    """
     lam = np.asarray(lam, dtype=np.float64).ravel()
     if lam.size == 0 or not np.all(np.isfinite(lam)) or np.any(lam < 0):
         raise ValueError("lam must be a non-empty array of finite, non-negative variances")
@@ -114,6 +121,8 @@ def _check(lam: ArrayLike, eta: float, process: str) -> Array:
 
 def sigma_and_scale(schedule: ArrayLike, process: Process) -> tuple[Array, Array]:
     """Noise-to-signal ratio ``sigma`` and scale ``x / y`` of every level of a schedule."""
+    if process not in ("vp", "ve"):
+        raise ValueError(f"process must be 'vp' or 've', got {process!r}")
     if process == "vp":
         alpha_bar = validate_alpha_bar(schedule)
         return alpha_bar_to_sigma(alpha_bar), np.sqrt(alpha_bar)
@@ -140,11 +149,13 @@ def step_gains(lam: ArrayLike, sigma: ArrayLike, eta: float = 0.0) -> tuple[Arra
     tau2 : ndarray, shape (S,)
         Variance added by that step.
     """
-    lam = _check(lam, eta, "ve")
+    lam = check_modes(lam, eta, "ve")
     sigma = validate_sigma(sigma)
     low, high = sigma[:-1], sigma[1:]
-    tau2 = (eta * low) ** 2 * (1.0 - (low / high) ** 2)
-    keep = (high * np.sqrt(low**2 - tau2))[:, None]
+    ratio2 = (low / high) ** 2
+    tau2 = (eta * low) ** 2 * (1.0 - ratio2)
+    # sqrt(low^2 - tau2) without the cancellation of a long stochastic step.
+    keep = (high * low * np.sqrt(1.0 - eta**2 + eta**2 * ratio2))[:, None]
     return (lam + keep) / (lam + high[:, None] ** 2), tau2
 
 
@@ -168,7 +179,7 @@ def transfer(
     -------
     Transfer
     """
-    lam = _check(lam, eta, process)
+    lam = check_modes(lam, eta, process)
     sigma, scale = sigma_and_scale(schedule, process)
     gains, tau2 = step_gains(lam, sigma, eta)
     S = len(tau2)
@@ -192,7 +203,7 @@ def ddim_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
     ``D1 = sqrt((ab_0 lam + 1 - ab_0) / (ab_S lam + 1 - ab_S)) prod_s cos(phi_s - phi_{s-1})``.
     An independent form of ``transfer(lam, alpha_bar).D1``.
     """
-    lam = _check(lam, 0.0, "vp")
+    lam = check_modes(lam, 0.0, "vp")
     alpha_bar = validate_alpha_bar(alpha_bar)
     phi = np.arctan2(alpha_bar_to_sigma(alpha_bar)[:, None], np.sqrt(lam))
     return flow_gain(lam, alpha_bar) * np.prod(np.cos(np.diff(phi, axis=0)), axis=0)
@@ -200,7 +211,7 @@ def ddim_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
 
 def flow_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
     """Gain of the exact probability-flow ODE between the ends of a VP schedule, shape (d,)."""
-    lam = _check(lam, 0.0, "vp")
+    lam = check_modes(lam, 0.0, "vp")
     ab = validate_alpha_bar(alpha_bar)[[0, -1]]
     ends = ab[:, None] * lam + 1.0 - ab[:, None]
     return np.sqrt(ends[0] / ends[1])
@@ -220,7 +231,7 @@ def continuous_limit(
     Transfer
         Two rows: the output and the initial noise.
     """
-    lam = _check(lam, eta, process)
+    lam = check_modes(lam, eta, process)
     sigma, scale = (a[[0, -1]] for a in sigma_and_scale(schedule, process))
     V0, VS = (lam + s**2 for s in sigma)
     if np.any(V0 == 0.0):
