@@ -143,7 +143,7 @@ def test_tables_are_accessible(book, kind):
 def test_unknown_values_of_the_paper_are_named_as_such(book):
     document = claims.load("01_demo")
     text = report.paper_table(document, {}, "smoke").text
-    assert "not available to us (Sec. 1)" in text
+    assert "The paper reports: not available to us" in text
     assert "0.0 in <Table 1>" in text
     document["claims"][1]["reported"] = None
     assert "beyond the paper (this book)" in report.paper_table(document, {}, "smoke").text

@@ -384,7 +384,7 @@ class Ledger:
         return report.paper_table(self.document, self.metrics, self.profile, others, metadata)
 
     def glance(self, name: str = "claims_glance") -> None:
-        """Store the short table of verdicts under a `glue` name, for the top of the page.
+        """Store the short table of verdicts, and their count as ``claims_tally``, for `glue`.
 
         Nothing is shown here. Without ``myst_nb`` (a bare Jupyter) the page has no ``{glue}``
         either, and the call does nothing.
@@ -396,3 +396,4 @@ class Ledger:
         except ImportError:
             return
         glue(name, report.glance_table(self.document, self.metrics), display=False)
+        glue("claims_tally", tally(self.verdicts().values()), display=False)

@@ -201,7 +201,7 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> 
     rows : sequence of sequences of Cell
         One cell per heading.
     """
-    columns = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
+    columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
     lines = []
     for first, *rest in rows:
         cells = "".join(f"<td>{cell.html}</td>" for cell in rest)
@@ -237,6 +237,34 @@ def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata
         f"[{verdict}] {claim['id']}: {claim['statement']} | measured: {measured} | asked: {asked}"
     )
     return Display(markup + "</div>", text + (f" | why: {reason}" if reason else ""), metadata)
+
+
+def _verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell:
+    """Make the first cell of a claim: identifier, linked to its place on a page, and verdict."""
+    link = f'<a href="{page}#claim-{claim["id"]}">{claim["id"]}</a>'
+    return Cell(f"{link}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
+
+
+def _measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
+    """List what was measured for every condition, with the threshold it had to meet."""
+    measured = measured_text(claim, metrics, exact).split("; ")
+    asked = [bound_text(condition) for condition in claim["conditions"]]
+    markup = [
+        f'{_named_html(value)} <span class="db-note">({number_html(bound)})</span>'
+        for value, bound in zip(measured, asked, strict=True)
+    ]
+    text = [f"{value} ({bound})" for value, bound in zip(measured, asked, strict=True)]
+    return Cell("<br>".join(markup), "; ".join(text))
+
+
+def _with_note(cell: Cell, note: str) -> Cell:
+    return Cell(
+        f'{cell.html}<div class="db-note">{inline_html(note)}</div>', f"{cell.text} | {note}"
+    )
+
+
+def _joined(*cells: Cell) -> Cell:
+    return Cell("".join(c.html for c in cells), "".join(c.text for c in cells))
 
 
 def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[Cell]:
@@ -288,23 +316,19 @@ def paper_table(
     rows = []
     for claim in document["claims"]:
         verdict = _claims.claim_verdict(claim, metrics)
-        measured = measured_text(claim, metrics, exact=False)
         more = _other_runs(claim, others)
         rows.append(
             [
-                Cell(f'<a href="#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"]),
-                _cell(claim["statement"]),
-                _cell(f"{_reported(claim)} ({claim['place']})"),
-                Cell(
-                    _named_html(measured) + "".join(cell.html for cell in more),
-                    measured + "".join(cell.text for cell in more),
+                _verdict_cell(claim, verdict),
+                _with_note(_cell(claim["statement"]), claim["place"]),
+                _cell(_reported(claim)),
+                _joined(
+                    _with_note(_measured_cell(claim, metrics, exact=False), _why(claim, verdict)),
+                    *more,
                 ),
-                Cell(number_html(asked_text(claim)), asked_text(claim)),
-                Cell(badge(verdict), verdict),
-                _cell(_why(claim, verdict)),
             ]
         )
-    head = ("Claim", "Statement", "The paper reports", "Measured", "Asked", "Verdict", "Scale, why")
+    head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
     shown = table(f"Paper beside reproduction, profile {profile}", head, rows)
     return Display(shown.html, shown.text, metadata or {})
 
@@ -367,20 +391,16 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
 
 def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> list:
     metrics = {} if manifest is None else metrics_of(manifest)
-    verdict = _claims.claim_verdict(claim, metrics)
-    measured = measured_text(claim, metrics, exact=True)
-    run = [DASH] * 4
+    origin = "paper" if claim["origin"] == "paper" else "beyond the paper"
+    run = [DASH]
     if manifest is not None:
         run = [manifest["profile"], manifest["device"], manifest["date"][:10], _commit(manifest)]
     return [
-        Cell(f'<a href="{chapter}.html#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"]),
-        _cell(claim["statement"]),
-        _plain(f"{claim['kind']}, {'paper' if claim['origin'] == 'paper' else 'beyond the paper'}"),
+        _verdict_cell(claim, _claims.claim_verdict(claim, metrics), f"{chapter}.html"),
+        _with_note(_cell(claim["statement"]), f"{claim['kind']}, {origin}"),
         _cell(_reported(claim)),
-        Cell(_named_html(measured), measured),
-        Cell(number_html(asked_text(claim)), asked_text(claim)),
-        Cell(badge(verdict), verdict),
-        *[_plain(text) for text in run],
+        _measured_cell(claim, metrics, exact=True),
+        Cell("<br>".join(map(html.escape, run)), ", ".join(run)),
     ]
 
 
@@ -392,10 +412,7 @@ def claims_table(
     for claim in document["claims"]:
         tried = [m for m in manifests if _claims.claim_verdict(claim, metrics_of(m)) != NOT_TRIED]
         rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
-    head = (
-        *("Claim", "Statement", "Kind", "The paper reports", "Measured", "Asked", "Verdict"),
-        *("Profile", "Device", "Date", "Commit"),
-    )
+    head = ("Claim", "What is claimed", "The paper reports", "Measured (asked)", "Run")
     return table(f"Claims of {document['title']}", head, rows)
 
 
