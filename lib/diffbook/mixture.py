@@ -104,7 +104,9 @@ class GaussianMixture:
         x = np.empty_like(white)
         for j in range(len(self.weights)):
             mine = k == j
-            x[mine] = self.means[j] + (white[mine] * np.sqrt(lam[j])) @ basis[j].T
+            # The symmetric root does not depend on the signs of the eigenvectors.
+            root = (basis[j] * np.sqrt(lam[j])) @ basis[j].T
+            x[mine] = self.means[j] + white[mine] @ root
         return x.reshape(n, *self.shape)
 
     def denoise(self, x_t, alpha_bar_t: float, cond=None):

@@ -118,7 +118,7 @@ def show_with_palette(fig: Figure) -> None:
         shell.display_formatter.formatters["image/png"].for_type(Figure, palette_png)
 
 
-def palette_png(fig: Figure, colours: int = 24) -> bytes:
+def palette_png(fig: Figure, colours: int = 22) -> bytes:
     """PNG of a figure with a small palette: a quarter of the size, for notebooks with many."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png")

@@ -189,7 +189,9 @@ def _cell(text: str) -> Cell:
     return Cell(inline_html(text), text)
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Display:
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = ""
+) -> Display:
     """Build a table whose first column names the row.
 
     Parameters
@@ -200,6 +202,8 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> 
         Column headings.
     rows : sequence of sequences of Cell
         One cell per heading.
+    kind : str
+        Further class for the style sheet.
     """
     columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
     lines = []
@@ -208,7 +212,7 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> 
         lines.append(f'<tr><th scope="row">{first.html}</th>{cells}</tr>')
     body = "\n".join(lines)
     markup = (
-        f'<div class="db-table" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n'
+        f'<div class="{f"db-table {kind}".strip()}" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n'
         f"<table>\n<caption>{html.escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
@@ -329,8 +333,9 @@ def paper_table(
             ]
         )
     head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
-    shown = table(f"Paper beside reproduction, profile {profile}", head, rows)
-    return Display(shown.html, shown.text, metadata or {})
+    shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")
+    lines = [f"{row[0].text} paper: {row[2].text}; measured: {row[3].text}" for row in rows]
+    return Display(shown.html, "\n".join(lines), metadata or {})
 
 
 def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Display:
@@ -342,7 +347,8 @@ def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> 
         rows.append([link, _cell(claim["statement"]), Cell(badge(verdict), verdict)])
     found = [row[2].text for row in rows]
     caption = f"{len(found)} claims: {_claims.tally(found)}"
-    return table(caption, ("Claim", "Statement", "Verdict"), rows)
+    shown = table(caption, ("Claim", "Statement", "Verdict"), rows)
+    return Display(shown.html, caption)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -413,7 +419,7 @@ def claims_table(
         tried = [m for m in manifests if _claims.claim_verdict(claim, metrics_of(m)) != NOT_TRIED]
         rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
     head = ("Claim", "What is claimed", "The paper reports", "Measured (asked)", "Run")
-    return table(f"Claims of {document['title']}", head, rows)
+    return table(f"Claims of {document['title']}", head, rows, "db-claims")
 
 
 def scoreboard() -> Display:
