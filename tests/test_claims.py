@@ -3,6 +3,8 @@
 import copy
 import json
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -249,3 +251,17 @@ def test_documents_are_not_shared_between_ledgers(book):
     first.table()
     assert Ledger("01_demo").document == before
     assert Ledger("01_demo").metrics == {}
+
+
+def test_the_ledger_names_the_gpu_that_torch_uses(book, monkeypatch):
+    ledger = claims.Ledger("01_demo")
+    ledger.record("forms", 0.0)
+
+    def device(ledger):
+        return ledger.check("D01").metadata[claims.METADATA_KEY]["device"]
+
+    gpu = types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "NVIDIA H200")
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=gpu))
+    assert device(ledger) == "NVIDIA H200"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert device(ledger) == "cpu"

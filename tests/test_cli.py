@@ -1,9 +1,6 @@
 """The command line: what it prints, what it refuses, how it ends."""
 
 import json
-import subprocess
-import sys
-import types
 
 import nbformat
 import pytest
@@ -30,27 +27,6 @@ def call(book):
         return done.output
 
     return run
-
-
-def test_import_is_quick_and_needs_no_torch():
-    code = (
-        "import sys, time; start = time.perf_counter(); import diffbook; "
-        "spent = time.perf_counter() - start; "
-        "print(spent, any(name in sys.modules for name in ('torch', 'scipy', 'papermill')))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    spent, heavy = done.stdout.split()
-    assert float(spent) < 0.5
-    assert heavy == "False"
-
-
-def test_submodules_come_on_demand():
-    import diffbook
-
-    assert diffbook.claims.VERDICTS[0] == "reproduced"
-    assert {"claims", "runs", "report"} <= set(dir(diffbook))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = diffbook.nothing
 
 
 # --- looking ----------------------------------------------------------------------------------
@@ -147,32 +123,55 @@ def test_missing_root_is_explained(book, call, monkeypatch):
 
 
 @pytest.fixture
-def datasets(monkeypatch, tmp_path):
-    """A stand-in for the data sets; fetching itself is tested with them."""
-    import diffbook
+def toy(monkeypatch, tmp_path):
+    """A data set that lies in the local folder, and one that has no public address."""
+    from diffbook.datasets import fetch
 
-    entry = types.SimpleNamespace(
-        licence="CC BY 4.0", size_bytes=3_400_000, url="https://a.b/c", sha256="0" * 64
-    )
-
-    def fetch(name):
-        if name == "offline":
-            raise ConnectionError("no route")
-        return tmp_path / name
-
-    fake = types.SimpleNamespace(DATASETS={"digits": entry, "offline": entry}, fetch=fetch)
-    monkeypatch.setitem(sys.modules, "diffbook.datasets", fake)
-    monkeypatch.setattr(diffbook, "datasets", fake, raising=False)
+    file = fetch.File("a.bin", "0" * 64, 3_400_000)
+    for name in ("toy", "absent"):
+        entry = fetch.Dataset("Toy", "CC BY 4.0", (file,), "draw one")
+        monkeypatch.setitem(fetch.DATASETS, name, entry)
+    (tmp_path / "sets" / "toy").mkdir(parents=True)
+    (tmp_path / "sets" / "toy" / "a.bin").write_bytes(b"x")
+    monkeypatch.setenv("DIFFBOOK_DATA", str(tmp_path / "sets"))
 
 
-def test_fetch_prints_licence_and_size_first(datasets, call):
-    text = call("fetch", "digits")
-    assert text.index("3.4 MB") < text.index("CC BY 4.0") < text.index("kept in")
+def test_fetch_prints_licence_and_size_first(toy, call):
+    text = call("fetch", "toy")
+    assert text.index("CC BY 4.0") < text.index("3.4 MB") < text.index("kept in")
+    assert "a.bin" in text
 
 
-def test_fetch_refuses_unknown_names_and_reports_failures(datasets, call):
-    assert "did you mean 'digits'" in call("fetch", "digit", status=2)
-    assert "offline: no route" in call("fetch", "offline", status=1)
+def test_fetch_refuses_unknown_names_and_reports_failures(toy, call, monkeypatch):
+    assert "did you mean 'mnist'" in call("fetch", "mnsit", status=2)
+    text = call("fetch", "absent", status=1)
+    assert text.index("CC BY 4.0") < text.index("To get it: draw one")
+    monkeypatch.setenv("DIFFBOOK_DATA", "nowhere")
+    assert "DIFFBOOK_DATA='nowhere': expected a folder" in call("fetch", "toy", status=2)
+
+
+# --- broken surroundings -----------------------------------------------------------------------
+
+
+def test_a_results_folder_that_cannot_be_written_is_explained(book):
+    (book.root / "results").write_text("a file where a folder belongs")
+    done = book.cli("run", "01_demo", status=1)
+    assert "error: " in done.stderr
+    assert "results" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["data/paper/01_demo.yaml", "data/profiles/01_demo.laptop.yaml"])
+def test_a_file_that_is_no_yaml_is_named(book, call, name):
+    (book.root / name).write_text("a: [", "utf-8")
+    text = call(*(("claims",) if "paper" in name else ("run", "01_demo", "--dry-run")), status=2)
+    assert f"{name}: not YAML" in text
+
+
+def test_a_damaged_local_run_does_not_hide_the_list(book, call):
+    (book.root / "results" / "01_demo" / "laptop").mkdir(parents=True)
+    (book.root / "results" / "01_demo" / "laptop" / "manifest.json").write_text("{")
+    assert "laptop     not recorded" in call("list")
 
 
 # --- running ----------------------------------------------------------------------------------

@@ -181,6 +181,17 @@ def test_cifar_reads_the_local_folder(tmp_path, monkeypatch):
     np.testing.assert_allclose((x + 1) * 127.5, images[3200:3600], atol=1e-9)
 
 
+@pytest.mark.realdata
+def test_the_real_sets_have_the_shape_and_scale_that_the_chapters_expect():
+    x = audio.speech(200, split="test")
+    assert x.shape == (200, 400)
+    assert np.all(np.isfinite(x))
+    y = cifar.images("validation")
+    assert y.shape == (400, 32, 32, 3)
+    assert -1.0 <= y.min() < -0.9
+    assert 0.9 < y.max() <= 1.0
+
+
 @pytest.mark.parametrize("load", [lambda: audio.speech(2), cifar.images])
 def test_absent_data_says_how_to_get_it(load, monkeypatch):
     monkeypatch.delenv("DIFFBOOK_DATA", raising=False)

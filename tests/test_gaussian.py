@@ -404,3 +404,8 @@ def test_asymmetry_is_found_at_any_scale(scale):
     """Audio in [-1, 1] has variances near 1e-9; a spectrum in 8-bit units is near 1e9."""
     with pytest.raises(ValueError, match=r"lam\[2\]"):
         GaussianPrior.from_spectrum(scale * spectrum_with(2, 1.01))
+
+
+def test_to_spectral_refuses_signals_of_another_shape():
+    with pytest.raises(ValueError, match=r"x must have shape \(n, 8\), got \(2, 7\)"):
+        GaussianPrior.ramp(8).to_spectral(np.zeros((2, 7)))

@@ -147,3 +147,11 @@ def test_bootstrap_of_the_mean_matches_the_t_interval():
     _, t_low, t_high = m.mean_ci(x)
     assert value == x.mean()
     assert (low, high) == pytest.approx((t_low, t_high), abs=0.012)
+
+
+def test_no_direction_and_no_number_are_refused():
+    x = np.zeros((4, 3))
+    with pytest.raises(ValueError, match="n_projections: got 0"):
+        m.sliced_w2(x, x, n_projections=0)
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        m.mean_ci([1.0, np.nan])

@@ -79,7 +79,7 @@ FIGURES = {
 def test_figures_have_labels_opaque_light_panels_and_readable_text(name):
     fig = FIGURES[name]()
     picture = png(fig)
-    assert 800 <= picture.width <= 1400
+    assert 680 <= picture.width <= 1400
     corner = np.array(picture.convert("RGBA"))[3, 3]
     assert tuple(corner[:3]) == tuple(int(plotting.PANEL[i : i + 2], 16) for i in (1, 3, 5))
     assert corner[3] == 255

@@ -131,6 +131,16 @@ def test_plan_of_a_profile_and_of_an_override(book):
     assert not plain.finished
 
 
+def test_an_override_that_would_be_ignored_is_refused(book):
+    # The chapter reads 0 and False as "the profile's value": the run would not be what it says.
+    with pytest.raises(ValueError, match="n_draws: 0 stands for the profile's value, 10"):
+        runs.plan("01_demo", "laptop", {"n_draws": "0"})
+    book.edit_yaml("data/profiles/01_demo.laptop.yaml", broken=True)
+    with pytest.raises(ValueError, match="broken: False stands for the profile's value, True"):
+        runs.plan("01_demo", "laptop", {"broken": "false"})
+    assert runs.plan("01_demo", "laptop", {"wait": "0.0"}).overrides == {}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -525,3 +525,9 @@ def test_a_denoiser_of_the_wrong_shape_is_refused(name, kind, wrong, shape):
     x_T = start() if kind == "numpy" else torch.from_numpy(start())
     with pytest.raises(ValueError, match=rf"denoiser returned shape {shape}.*\(3, 12\)"):
         ALL[name](lambda x, level: wrong(x), x_T, sc.cosine(4), noise=no_noise)
+
+
+def test_noise_of_the_wrong_shape_is_refused():
+    x_T = np.zeros((3, 12))
+    with pytest.raises(ValueError, match=r"noise returned shape \(1, 12\).*\(3, 12\)"):
+        sm.ddim(lambda x, level: x, x_T, sc.cosine(4), eta=1.0, noise=lambda s, x: x[:1])

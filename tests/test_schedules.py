@@ -433,3 +433,19 @@ def test_nearest_timesteps_drops_repeats_and_refuses_a_single_level():
         sc.nearest_timesteps([1e-7, 1e-8, 1e-9], chain)
     with pytest.raises(ValueError, match=r"alpha_bar_train\[1\]"):
         sc.nearest_timesteps([0.9, 0.1], chain[::-1])
+
+
+@pytest.mark.parametrize(
+    ("convert", "value", "message"),
+    [
+        (sc.alpha_bar_to_sigma, [0.5, 0.0], r"alpha_bar\[1\] = 0.0: expected 0 < alpha_bar <= 1"),
+        (sc.alpha_bar_to_sigma, 1.1, "alpha_bar = 1.1"),
+        (sc.alpha_bar_to_log_snr, [1.0], r"alpha_bar\[0\] = 1.0: expected 0 < alpha_bar < 1"),
+        (sc.sigma_to_alpha_bar, [[0.0, -1.0]], r"sigma\[0, 1\] = -1.0: expected 0 <= sigma"),
+        (sc.sigma_to_alpha_bar, np.nan, "sigma = nan"),
+        (sc.sigma_to_log_snr, [0.0], r"sigma\[0\] = 0.0: expected 0 < sigma"),
+    ],
+)
+def test_conversions_refuse_levels_that_do_not_exist(convert, value, message):
+    with pytest.raises(ValueError, match=message):
+        convert(value)

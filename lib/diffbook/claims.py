@@ -14,6 +14,7 @@ import json
 import math
 import numbers
 import re
+import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
@@ -148,12 +149,26 @@ def _is_looser(condition: Mapping[str, Any]) -> bool:
     return loose > strict if condition["op"] in ("<=", "<") else loose < strict
 
 
-def load_file(path: Path) -> dict[str, Any]:
-    """Read and check one file of claims; see `load`."""
+def read_yaml(path: Path) -> Any:
+    """Content of a YAML file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the place, if it is no YAML.
+    """
     import yaml
 
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{paths.relative(path)}: not YAML: {error}") from error
+
+
+def load_file(path: Path) -> dict[str, Any]:
+    """Read and check one file of claims; see `load`."""
     where = paths.relative(path)
-    document = yaml.safe_load(path.read_text("utf-8"))
+    document = read_yaml(path)
     validate(document, "claims", where)
     if document["chapter"] != path.stem:
         raise ValueError(f"{where}: chapter is {document['chapter']!r}, expected {path.stem!r}")
@@ -297,6 +312,14 @@ def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **m
     return metric
 
 
+def _device() -> str:
+    # PyTorch is looked up, not imported: a chapter of closed forms must not load it.
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "cpu"
+
+
 class Ledger:
     """The metrics of one chapter while it runs, and the verdicts they give.
 
@@ -306,8 +329,9 @@ class Ledger:
         Name of the chapter, for example ``"01_spectral"``.
     profile : str
         Name of the profile that is running.
-    device : str
+    device : str, optional
         What computed the numbers, in words (``"cpu"``, ``"NVIDIA H200"``); goes to the manifest.
+        Default: the GPU that PyTorch uses if the chapter has loaded it and there is one.
 
     Examples
     --------
@@ -316,7 +340,7 @@ class Ledger:
     >>> ledger.check("S01")  # doctest: +SKIP
     """
 
-    def __init__(self, chapter: str, profile: str = "laptop", device: str = "cpu"):
+    def __init__(self, chapter: str, profile: str = "laptop", device: str | None = None):
         self.document = load(chapter)
         self.chapter, self.profile, self.device = chapter, profile, device
         self.metrics: dict[str, Metric] = {}
@@ -357,7 +381,7 @@ class Ledger:
 
     def _metadata(self, names: Iterable[str]) -> dict[str, Any]:
         found = [self.metrics[name].as_dict() for name in names if name in self.metrics]
-        return {METADATA_KEY: {"metrics": found, "device": self.device}}
+        return {METADATA_KEY: {"metrics": found, "device": self.device or _device()}}
 
     def check(self, identifier: str) -> Display:
         """One line with the verdict of a claim; make it the last expression of its cell.

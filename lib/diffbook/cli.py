@@ -6,6 +6,7 @@ computed), 130 and 143 interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections import Counter
@@ -44,6 +45,9 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             _fail(1, f"{error}{log}")
         except ValueError as error:
             _fail(2, str(error))
+        except OSError as error:
+            # A read-only folder, a full disk, a file that is not there.
+            _fail(1, str(error))
 
     return wrapped
 
@@ -76,7 +80,9 @@ def _expected_time(chapter: str, profile: str) -> str:
     manifest = manifests.recorded(chapter, profile)
     local = paths.working() / chapter / profile / "manifest.json"
     if manifest is None and local.is_file():
-        manifest = manifests.read(local)
+        # A damaged local run is run again; it is no reason to show no list.
+        with contextlib.suppress(ValueError):
+            manifest = manifests.read(local)
     if manifest is None:
         return _NO_TIME
     return f"{manifest['wall_s']:.0f} s on {manifest['threads']} threads, {manifest['device']}"
@@ -249,23 +255,17 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
 @_guarded
 def fetch(dataset: str) -> None:
     """Download DATASET after printing its licence and size."""
-    from diffbook import datasets
+    from diffbook.datasets import fetch as sets
 
-    if dataset not in datasets.DATASETS:
-        raise ValueError(f"dataset: got {dataset!r}; {claims.nearest(dataset, datasets.DATASETS)}")
-    entry = datasets.DATASETS[dataset]
-    click.echo(f"{dataset}: {_field(entry, 'size_bytes') / 1e6:.1f} MB")
-    click.echo(f"licence: {_field(entry, 'licence')}")
-    click.echo(f"from {_field(entry, 'url')}")
+    if dataset not in sets.DATASETS:
+        raise ValueError(f"dataset: got {dataset!r}; {claims.nearest(dataset, sets.DATASETS)}")
+    click.echo(sets.describe(dataset))
     try:
-        path = datasets.fetch(dataset)
-    except OSError as error:
-        _fail(1, f"{dataset}: {error}")
-    click.echo(f"kept in {path}")
-
-
-def _field(entry: Any, name: str) -> Any:
-    return entry[name] if isinstance(entry, dict) else getattr(entry, name)
+        files = sets.fetch(dataset)
+    except (OSError, RuntimeError) as error:
+        _fail(1, str(error))
+    for path in files:
+        click.echo(f"kept in {path}")
 
 
 @main.command("reproduce")

@@ -237,6 +237,10 @@ class GaussianPrior:
     def to_spectral(self, x: ArrayLike) -> NDArray:
         """Coordinates of signals (n, *shape) in the eigenbasis; unitary."""
         x = np.asarray(x, dtype=np.float64)
+        if x.shape[1:] != self.shape:
+            raise ValueError(
+                f"x must have shape (n, {', '.join(map(str, self.shape))}), got {x.shape}"
+            )
         if self.basis is None:
             return np.fft.fftn(x, axes=tuple(range(1, x.ndim)), norm="ortho")
         return x.reshape(len(x), -1) @ self.basis

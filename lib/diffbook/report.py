@@ -232,8 +232,8 @@ def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata
         f'<div class="db-claim" id="claim-{claim["id"]}">{badge(verdict)} '
         f'<strong class="db-id">{claim["id"]}</strong> '
         f'<span class="db-statement">{inline_html(claim["statement"])}</span> '
-        f'<span class="db-measured">Measured: {_named_html(measured).replace("<br>", "; ")}. '
-        f"Asked: {number_html(asked)}.</span>"
+        f'<span class="db-measured">Measured: {_named_html(measured).replace("<br>", "; ")} '
+        f"(asked: {number_html(asked)})</span>"
     )
     if reason:
         markup += f' <span class="db-reason">{inline_html(reason)}</span>'

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from diffbook import manifests, paths
-from diffbook.claims import METADATA_KEY, Metric, nearest
+from diffbook.claims import METADATA_KEY, Metric, nearest, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,12 +214,10 @@ def load_profile(chapter: str, profile: str) -> dict[str, Any]:
     ValueError
         If there is no such profile, or the file is no mapping or names another profile.
     """
-    import yaml
-
     if profile not in profiles(chapter):
         raise ValueError(f"profile: got {profile!r}; {nearest(profile, profiles(chapter))}")
     path = paths.profiles() / f"{chapter}.{profile}.yaml"
-    values = yaml.safe_load(path.read_text("utf-8"))
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected lines 'name: value', got {values!r}")
     if values.get("profile") != profile:
@@ -312,8 +310,9 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     Raises
     ------
     ValueError
-        If a name is unknown, a type is wrong, a value is out of range, or the profile does not
-        set exactly the parameters of the chapter.
+        If a name is unknown, a type is wrong, a value is out of range, the profile does not set
+        exactly the parameters of the chapter, or an override stands for the profile's value and so
+        would change nothing (see `settings`).
     """
     known = parameters(chapter)
     values = load_profile(chapter, profile)
@@ -336,8 +335,14 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
             if isinstance(value, str)
             else check_value(known[name], value)
         )
-        if value != values[name]:
-            changed[name] = value
+        if value == values[name]:
+            continue
+        if not value and value == known[name].default:
+            raise ValueError(
+                f"parameter {name}: {value!r} stands for the profile's value, {values[name]!r}; "
+                "to run with it, make a profile"
+            )
+        changed[name] = value
     label = f"{profile}-{manifests.digest(repr(sorted(changed.items())))[:8]}"
     folder = paths.working() / chapter / (label if changed else profile)
     merged = {**values, **changed}

@@ -170,7 +170,7 @@ def ddim(
         x = a * x
         x += b * x0_hat
         if c > 0.0:
-            x += c * noise(s, x)
+            x += c * _same_shape("noise", noise(s, x), x)
         _report(s - 1, x, levels, x0_hat, trajectory, callback)
     return Result(x, trajectory, len(coefficients))
 
@@ -259,13 +259,16 @@ def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:
 
 
 def _denoise(denoiser: Denoiser, x: Any, level: float) -> Any:
-    """Call the denoiser; an answer of another shape must not broadcast into the update."""
-    x0_hat = denoiser(x, level)
-    if tuple(x0_hat.shape) != tuple(x.shape):
+    return _same_shape("denoiser", denoiser(x, level), x)
+
+
+def _same_shape(name: str, answer: Any, x: Any) -> Any:
+    """Refuse an answer of another shape: it must not broadcast into the update."""
+    if tuple(answer.shape) != tuple(x.shape):
         raise ValueError(
-            f"denoiser returned shape {tuple(x0_hat.shape)} for an input of shape {tuple(x.shape)}"
+            f"{name} returned shape {tuple(answer.shape)} for an input of shape {tuple(x.shape)}"
         )
-    return x0_hat
+    return answer
 
 
 def _report(

@@ -153,20 +153,31 @@ def _check_sigma_range(sigma_min: float, sigma_max: float) -> None:
 # --- conversions ------------------------------------------------------------------------------
 
 
+def _in_range(values: ArrayLike, name: str, low: float, high: float, words: str) -> Array:
+    values = np.asarray(values, dtype=np.float64)
+    # Written so that not-a-number fails as well.
+    bad = np.argwhere(~((values > low) & (values < high)))
+    if len(bad):
+        index = tuple(int(i) for i in bad[0])
+        raise ValueError(f"{name}{list(index) or ''} = {values[index]}: expected {words}")
+    return values
+
+
 def alpha_bar_to_sigma(alpha_bar: ArrayLike) -> Array:
     """Noise-to-signal ratio ``sqrt((1 - alpha_bar) / alpha_bar)``, elementwise."""
-    alpha_bar = np.asarray(alpha_bar, dtype=np.float64)
+    alpha_bar = _in_range(alpha_bar, "alpha_bar", 0.0, np.nextafter(1.0, 2.0), "0 < alpha_bar <= 1")
     return np.sqrt((1.0 - alpha_bar) / alpha_bar)
 
 
 def sigma_to_alpha_bar(sigma: ArrayLike) -> Array:
     """Signal level ``1 / (1 + sigma**2)``, elementwise."""
-    return 1.0 / (1.0 + np.square(np.asarray(sigma, dtype=np.float64)))
+    sigma = _in_range(sigma, "sigma", -np.finfo(np.float64).tiny, np.inf, "0 <= sigma < inf")
+    return 1.0 / (1.0 + np.square(sigma))
 
 
 def alpha_bar_to_log_snr(alpha_bar: ArrayLike) -> Array:
     """Log signal-to-noise ratio ``log(alpha_bar / (1 - alpha_bar))`` in nats, elementwise."""
-    alpha_bar = np.asarray(alpha_bar, dtype=np.float64)
+    alpha_bar = _in_range(alpha_bar, "alpha_bar", 0.0, 1.0, "0 < alpha_bar < 1")
     return np.log(alpha_bar) - np.log1p(-alpha_bar)
 
 
@@ -177,7 +188,7 @@ def log_snr_to_alpha_bar(log_snr: ArrayLike) -> Array:
 
 def sigma_to_log_snr(sigma: ArrayLike) -> Array:
     """Log signal-to-noise ratio ``-2 log(sigma)`` in nats, elementwise."""
-    return -2.0 * np.log(np.asarray(sigma, dtype=np.float64))
+    return -2.0 * np.log(_in_range(sigma, "sigma", 0.0, np.inf, "0 < sigma < inf"))
 
 
 def log_snr_to_sigma(log_snr: ArrayLike) -> Array:

@@ -341,8 +341,11 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    save_file(tensors, temporary, metadata={"about": json.dumps(about)})
-    temporary.replace(path)  # atomic: a reader never sees half a file
+    try:
+        save_file(tensors, temporary, metadata={"about": json.dumps(about)})
+        temporary.replace(path)  # atomic: a reader never sees half a file
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

@@ -2,8 +2,8 @@
 
 The environment variable `DIFFBOOK_DATA` points at a folder of data sets that is looked at first and
 never written to. Downloads go to `DIFFBOOK_CACHE`, or else to the user's cache folder. Licence and
-size are reported before the first byte is fetched, every file is checked against its SHA-256, and a
-file that arrives broken, or that was damaged since, is fetched again.
+size are reported before the first byte is fetched, every download is checked against its SHA-256, and
+a file that arrives broken, or that was damaged since, is fetched again.
 """
 
 import hashlib
@@ -139,10 +139,17 @@ def local(name: str) -> list[Path] | None:
     """Return the files of a set in the folder `DIFFBOOK_DATA`, or None if they are not there.
 
     Only presence is checked: a set that was packed anew may differ byte for byte and be right.
+
+    Raises
+    ------
+    ValueError
+        If `DIFFBOOK_DATA` names no folder.
     """
     root = os.environ.get("DIFFBOOK_DATA")
     if not root:
         return None
+    if not Path(root).is_dir():
+        raise ValueError(f"DIFFBOOK_DATA={root!r}: expected a folder; correct it or unset it")
     paths = [Path(root) / name / file.path for file in dataset(name).files]
     return paths if all(path.is_file() for path in paths) else None
 
@@ -169,7 +176,7 @@ def fetch(
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or `DIFFBOOK_DATA` names no folder.
     FileNotFoundError
         If the set is not in `DIFFBOOK_DATA` and has no public address; says how to get it.
     RuntimeError

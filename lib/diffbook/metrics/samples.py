@@ -101,9 +101,16 @@ def sliced_w2(x: ArrayLike, y: ArrayLike, n_projections: int = 100, seed: int = 
     n_projections, seed
         Random directions; the same seed gives the same directions, so differences between schedules
         carry no projection noise.
+
+    Raises
+    ------
+    ValueError
+        If the dimensions differ or there is no direction.
     """
     import ot
 
+    if n_projections < 1:
+        raise ValueError(f"n_projections: got {n_projections}, expected at least 1")
     a, b = pixels(np.asarray(x)), pixels(np.asarray(y))
     if a.shape[1] != b.shape[1]:
         raise ValueError(
@@ -158,11 +165,13 @@ def mean_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float
     Raises
     ------
     ValueError
-        If there are fewer than two values or `level` is out of range.
+        If there are fewer than two values, one is not finite, or `level` is out of range.
     """
     v = np.asarray(values, dtype=np.float64).ravel()
     if v.size < 2:
         raise ValueError(f"values: got {v.size}, expected at least two independent measurements")
+    if not np.all(np.isfinite(v)):
+        raise ValueError(f"values: got {v}, expected finite numbers")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level: got {level}, expected a number in (0, 1)")
     half = stats.t.ppf(0.5 + level / 2.0, v.size - 1) * v.std(ddof=1) / np.sqrt(v.size)
