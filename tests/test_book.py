@@ -7,7 +7,6 @@ with every request to a network recorded. Screenshots go to ``results/screenshot
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+from browser import AXE_TAGS, CHROMIUM, FLAGS
+
 bs4 = pytest.importorskip("bs4")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,20 +28,6 @@ SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks")
 SCREENSHOTS = ROOT / "results" / "screenshots"
 THEMES = ("light", "dark")
 WIDTHS = (1280, 390)
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # A theme extension declares its (unused) settings twice; nothing depends on them.
 KNOWN_ERRORS = ("Identifier 'THEBE_JS_URL' has already been declared",)
 

@@ -1,14 +1,13 @@
 """The interactive figure: the browser computes what Python computes, and anyone can use it."""
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from browser import CHROMIUM, FLAGS
 from diffbook import design, schedules
 from diffbook.distances import kl_spectral, w2_spectral
 from diffbook.explorer import MAX_BYTES, explorer
@@ -17,19 +16,6 @@ from diffbook.transfer import ddim_gain, transfer
 
 PHOTO = np.sort(30 * np.arange(1, 301.0) ** -1.4)[::-1]
 SPECTRA = {"photo patches": PHOTO, "digits": np.exp(-np.arange(60) / 12)}
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # The variables that the book's theme sets, in its two modes.
 THEME = """
 html[data-theme=light]{--pst-color-background:#fff;--pst-color-text-base:#222832;

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PROFILE = "laptop"
-_SKIPPED_NAMES = {"__pycache__", "node_modules", "_build", "results", "venv", "env"}
+_SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks", "data")
 _BUILD = ["-c", "import sys; from jupyter_book.cli.main import main; sys.exit(main())", "build"]
 _STRICT = ["-n", "-W", "--keep-going", "-q"]
 
@@ -154,20 +154,16 @@ def _page(force: bool, progress: bool) -> list[execution.Run]:
     return [execution.execute(runs.page_plan(), force=force, progress=progress)]
 
 
-def _ignored(folder: str, names: list[str]) -> set[str]:
-    """Names that a staged copy leaves out; the committed ``data/results`` belongs in it."""
-    hidden = {name for name in names if name.startswith(".") or name.endswith(".egg-info")}
-    skipped = _SKIPPED_NAMES & set(names)
-    if Path(folder).name == "data":
-        skipped -= {"results"}
-    return hidden | skipped
-
-
 def stage(target: Path, done: list[execution.Run]) -> None:
     """Copy the book's sources to `target` with the fresh notebooks and manifests in place."""
     import nbformat
 
-    shutil.copytree(paths.root(), target, ignore=_ignored, dirs_exist_ok=True)
+    for name in _SOURCES:
+        source = paths.root() / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(".*"))
+        elif source.is_file():
+            shutil.copy2(source, target / name)
     for run in done:
         notebook = execution.clean(nbformat.read(run.notebook, as_version=4))
         nbformat.write(notebook, target / "notebooks" / f"{run.plan.chapter}.ipynb")

@@ -28,7 +28,6 @@ from diffbook.samplers import ddim
 from diffbook.schedules import edm, match_ends, nearest_timesteps, sigma_range, sigma_to_alpha_bar
 
 HEURISTICS = ("linear beta", "cosine", "sigmoid", "EDM rho=7", "log-linear")
-DESIGNED = ("spectral W2", "spectral KL", "fixed point")
 
 Schedules = dict[str, NDArray]
 
