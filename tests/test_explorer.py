@@ -36,7 +36,6 @@ def test_html_is_self_contained_small_and_deterministic():
     assert len(html.encode()) < MAX_BYTES
     assert not re.search(r"""(src|href)=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", html)
     assert "<noscript>" in html
-    assert "TODO" not in html
     assert repr(figure).startswith("Schedule explorer")
     assert "photo patches" in repr(figure)
     assert explorer(S=10).html != html

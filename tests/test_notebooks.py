@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -285,3 +286,12 @@ def test_chapter_refuses_bad_parameters(here, chapter, parameter, message):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_in_solutions_runs(here, name):
+    text = "\n".join(cell.source for cell in load(name).cells if cell.cell_type == "markdown")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, f"solution of {name}", "exec"), {})
