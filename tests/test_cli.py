@@ -14,7 +14,7 @@ CONFIG = {
     "only_build_toc_files": True,
     "execute": {"execute_notebooks": "off"},
 }
-TOC = {"format": "jb-book", "root": "index", "chapters": [{"file": "notebooks/01_demo"}]}
+TOC = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/01_demo"}]}
 
 
 @pytest.fixture
@@ -249,7 +249,8 @@ def test_worse_verdict_is_listed_and_fails(book):
 @pytest.mark.slow
 def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
     add_scoreboard(book)
-    (book.root / "index.md").write_text("# Small book\n\nWith one chapter.\n", "utf-8")
+    (book.root / "book").mkdir(exist_ok=True)
+    (book.root / "book" / "index.md").write_text("# Small book\n\nWith one chapter.\n", "utf-8")
     book.write_yaml("_config.yml", CONFIG)
     chapters = [{"file": "notebooks/01_demo"}, {"file": "notebooks/scoreboard"}]
     book.write_yaml("_toc.yml", {**TOC, "chapters": chapters})
@@ -272,7 +273,7 @@ def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
         *("01_demo", "fresh", "scoreboard", "site", "site.log")
     ]
 
-    (book.root / "index.md").write_text("# Small book\n\n[gone](nowhere.md)\n", "utf-8")
+    (book.root / "book" / "index.md").write_text("# Small book\n\n[gone](nowhere.md)\n", "utf-8")
     done = book.cli("reproduce", status=1)
     assert "does not render cleanly" in done.stderr
     assert "nowhere" in done.stderr
