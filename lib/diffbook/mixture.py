@@ -140,13 +140,6 @@ class GaussianMixture:
 
         return torch.as_tensor(x0, dtype=x_t.dtype, device=x_t.device)
 
-    def log_density(self, x_t: NDArray, alpha_bar_t: float) -> NDArray:
-        """Log-density of the noised mixture at x_t (n, *shape); shape (n,)."""
-        x = np.asarray(x_t, dtype=np.float64).reshape(len(x_t), -1)
-        return logsumexp(
-            self._log_joint(self._axes_coordinates(x, alpha_bar_t), alpha_bar_t), axis=1
-        )
-
     @cached_property
     def _axes(self) -> NDArray:
         """Axes of all components side by side, shape (d, K d)."""

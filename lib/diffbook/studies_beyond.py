@@ -25,9 +25,7 @@ from diffbook.design import (
 )
 from diffbook.distances import w2_spectral
 from diffbook.gaussian import GaussianPrior
-from diffbook.schedules import (
-    heuristics as standard_schedules,
-)
+from diffbook.schedules import heuristics as standard_schedules
 from diffbook.schedules import log_linear, sigma_range, sigma_to_alpha_bar
 
 Array = NDArray[np.float64]
