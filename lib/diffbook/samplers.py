@@ -25,7 +25,7 @@ from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook.schedules import alpha_bar_to_log_snr, alpha_bar_to_sigma, validate_alpha_bar
-from diffbook.transfer import Process, sigma_and_scale
+from diffbook.transfer import Process, sigma_and_scale, step_coefficients
 
 Denoiser = Callable[..., Any]
 Noise = Callable[[int, Any], Any]
@@ -100,18 +100,6 @@ def _like(values: NDArray, x: Any) -> Any:
 
 
 # --- samplers ---------------------------------------------------------------------------------
-
-
-def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> NDArray[np.float64]:
-    """Coefficients of ``x_{s-1} = a x_s + b x0_hat + c z``, shape (S, 3), row ``s - 1``."""
-    sigma, scale = sigma_and_scale(schedule, process)
-    low, high = sigma[:-1], sigma[1:]
-    ratio2 = (low / high) ** 2
-    c = eta * low * np.sqrt(1.0 - ratio2)
-    # sqrt(low^2 - c^2) without the cancellation of a long stochastic step.
-    keep = low / high * np.sqrt(1.0 - eta**2 + eta**2 * ratio2)
-    a = keep * scale[:-1] / scale[1:]
-    return np.stack([a, scale[:-1] * (1.0 - keep), c * scale[:-1]], axis=1)
 
 
 def ddim(

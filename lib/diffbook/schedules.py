@@ -43,7 +43,9 @@ def _as_levels(values: ArrayLike, name: str) -> Array:
     return levels
 
 
-def validate_alpha_bar(alpha_bar: ArrayLike, name: str = "alpha_bar") -> Array:
+def validate_alpha_bar(
+    alpha_bar: ArrayLike, name: str = "alpha_bar", *, allow_one: bool = False
+) -> Array:
     """Check a VP schedule and return it as float64.
 
     Parameters
@@ -52,6 +54,8 @@ def validate_alpha_bar(alpha_bar: ArrayLike, name: str = "alpha_bar") -> Array:
         Squared signal levels, clean end first.
     name : str
         Argument name used in the error message.
+    allow_one : bool
+        Whether ``alpha_bar[0] = 1`` is accepted (a last step that ends without noise).
 
     Returns
     -------
@@ -64,7 +68,10 @@ def validate_alpha_bar(alpha_bar: ArrayLike, name: str = "alpha_bar") -> Array:
         named.
     """
     levels = _as_levels(alpha_bar, name)
-    bad = np.flatnonzero((levels <= 0.0) | (levels >= 1.0))
+    outside = (levels <= 0.0) | (levels >= 1.0)
+    if allow_one and levels[0] == 1.0:
+        outside[0] = False
+    bad = np.flatnonzero(outside)
     if bad.size:
         raise ValueError(
             f"{name}[{bad[0]}] = {levels[bad[0]]} lies outside (0, 1); "
@@ -247,6 +254,25 @@ def ddpm_chain(T: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) ->
     if not beta_min < beta_max < 1.0:
         raise ValueError(f"need beta_min < beta_max < 1, got {beta_min} and {beta_max}")
     return np.cumprod(1.0 - np.linspace(beta_min, beta_max, _check_steps(T)))
+
+
+def ddpm_respaced(S: int, T: int = 1000) -> Array:
+    """Read DDPM's linear-beta chain at every (T / S)-th of its levels, and end at 1.
+
+    The schedule of most zero-shot samplers: the S levels are levels the network was trained on,
+    and the last step goes to ``alpha_bar[0] = 1``, the denoiser's answer itself.
+
+    Parameters
+    ----------
+    S : int
+        Number of steps, at most T; ``t = round(s T / S)`` where S does not divide T.
+    T : int
+        Length of the chain.
+    """
+    if _check_steps(S) > _check_steps(T):
+        raise ValueError(f"S must be at most T = {T} (the levels of the chain), got {S}")
+    t = np.rint(np.arange(S + 1) * T / S).astype(int)
+    return np.concatenate([[1.0], ddpm_chain(T)])[t]
 
 
 def cosine_chain(T: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Array:

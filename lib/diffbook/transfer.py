@@ -124,10 +124,22 @@ def sigma_and_scale(schedule: ArrayLike, process: Process) -> tuple[Array, Array
     if process not in ("vp", "ve"):
         raise ValueError(f"process must be 'vp' or 've', got {process!r}")
     if process == "vp":
-        alpha_bar = validate_alpha_bar(schedule)
+        alpha_bar = validate_alpha_bar(schedule, allow_one=True)
         return alpha_bar_to_sigma(alpha_bar), np.sqrt(alpha_bar)
     sigma = validate_sigma(schedule)
     return sigma, np.ones_like(sigma)
+
+
+def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> Array:
+    """Coefficients of ``x_{s-1} = a x_s + b x0_hat + c z``, shape (S, 3), row ``s - 1``."""
+    sigma, scale = sigma_and_scale(schedule, process)
+    low, high = sigma[:-1], sigma[1:]
+    ratio2 = (low / high) ** 2
+    c = eta * low * np.sqrt(1.0 - ratio2)
+    # sqrt(low^2 - c^2) without the cancellation of a long stochastic step.
+    keep = low / high * np.sqrt(1.0 - eta**2 + eta**2 * ratio2)
+    a = keep * scale[:-1] / scale[1:]
+    return np.stack([a, scale[:-1] * (1.0 - keep), c * scale[:-1]], axis=1)
 
 
 def step_gains(lam: ArrayLike, sigma: ArrayLike, eta: float = 0.0) -> tuple[Array, Array]:
@@ -204,7 +216,7 @@ def ddim_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
     An independent form of ``transfer(lam, alpha_bar).D1``.
     """
     lam = check_modes(lam, 0.0, "vp")
-    alpha_bar = validate_alpha_bar(alpha_bar)
+    alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
     phi = np.arctan2(alpha_bar_to_sigma(alpha_bar)[:, None], np.sqrt(lam))
     return flow_gain(lam, alpha_bar) * np.prod(np.cos(np.diff(phi, axis=0)), axis=0)
 
@@ -212,7 +224,7 @@ def ddim_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
 def flow_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
     """Gain of the exact probability-flow ODE between the ends of a VP schedule, shape (d,)."""
     lam = check_modes(lam, 0.0, "vp")
-    ab = validate_alpha_bar(alpha_bar)[[0, -1]]
+    ab = validate_alpha_bar(alpha_bar, allow_one=True)[[0, -1]]
     ends = ab[:, None] * lam + 1.0 - ab[:, None]
     return np.sqrt(ends[0] / ends[1])
 

@@ -111,7 +111,9 @@ class Preconditioned(nn.Module):
         return self.data_mean + c_skip * centred + c_out * raw
 
 
-def as_denoiser(model: nn.Module, device: str = "cpu", batch: int = 256) -> Callable:
+def as_denoiser(
+    model: nn.Module, device: str = "cpu", batch: int = 256, differentiable: bool = False
+) -> Callable:
     """Adapt a VE network `model(y, sigma)` to the protocol `denoiser(x_t, alpha_bar_t, cond=None)`.
 
     Parameters
@@ -122,6 +124,10 @@ def as_denoiser(model: nn.Module, device: str = "cpu", batch: int = 256) -> Call
         Torch device that runs the network.
     batch
         Largest number of images in one pass.
+    differentiable
+        Whether gradients flow from the answer back to a torch `x_t`, as samplers that are guided
+        through the denoiser need them. The parameters of `model` are frozen then. Without it the
+        network runs in inference mode.
 
     Returns
     -------
@@ -131,9 +137,18 @@ def as_denoiser(model: nn.Module, device: str = "cpu", batch: int = 256) -> Call
         float32. `alpha_bar_t` is a float in (0, 1); `cond` must be None.
     """
     model = model.to(device).eval()
+    if differentiable:
+        # Otherwise every answer would hold a graph, and a sampler would pile up those of all steps.
+        model.requires_grad_(False)
 
-    @torch.inference_mode()
     def denoiser(x_t, alpha_bar_t, cond=None):
+        # A numpy array has no graph to record, whatever the caller asked for.
+        if differentiable and isinstance(x_t, torch.Tensor):
+            return run(x_t, alpha_bar_t, cond)
+        with torch.inference_mode():
+            return run(x_t, alpha_bar_t, cond)
+
+    def run(x_t, alpha_bar_t, cond):
         alpha_bar_t = float(alpha_bar_t)
         if not 0.0 < alpha_bar_t < 1.0:
             raise ValueError(f"alpha_bar_t: got {alpha_bar_t}, expected a number in (0, 1)")

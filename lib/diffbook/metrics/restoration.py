@@ -1,0 +1,184 @@
+"""How well an image was restored: fidelity per image, agreement with the measurement, intervals.
+
+Distances between *sets* of images (perception) are in :mod:`diffbook.metrics.samples`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_torch_array
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+#: Images of this book live in [-1, 1].
+DATA_RANGE = 2.0
+
+
+def psnr(x: ArrayLike, x0: ArrayLike, data_range: float = DATA_RANGE) -> NDArray:
+    """Peak signal-to-noise ratio of every image, in decibel.
+
+    `10 log10(data_range^2 / mean((x - x0)^2))`; infinite where the two are equal.
+
+    Parameters
+    ----------
+    x, x0
+        Restored and true images, both (n, *shape), numpy or torch.
+    data_range
+        Difference between the largest and the smallest possible grey level, positive.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there is no image, or `data_range` is not positive.
+    """
+    x, x0 = _pair(x, x0)
+    _check_range(data_range)
+    error = np.mean((x - x0) ** 2, axis=tuple(range(1, x.ndim)))
+    with np.errstate(divide="ignore"):
+        return 10.0 * np.log10(data_range**2 / error)
+
+
+def ssim(
+    x: ArrayLike, x0: ArrayLike, data_range: float = DATA_RANGE, window: int | None = None
+) -> NDArray:
+    """Structural similarity of every image (scikit-image's, uniform window), 1 for equal images.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli 2004, with scikit-image's defaults K1 = 0.01, K2 = 0.03
+    and sample covariances. Windows that reach over the border are left out of the mean.
+
+    Parameters
+    ----------
+    x, x0
+        Images (n, h, w), or (n, c, h, w): then the mean over channels.
+    data_range
+        As in `psnr`. scikit-image does not guess it for floats, and neither do we.
+    window
+        Odd side of the window, at least 3 and at most the smaller side; default 7, or the largest
+        odd number that fits.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    from skimage.metrics import structural_similarity
+
+    x, x0 = _pair(x, x0)
+    _check_range(data_range)
+    if x.ndim not in (3, 4) or min(x.shape[-2:]) < 3:
+        raise ValueError(
+            f"x: got shape {x.shape}, expected (n, h, w) or (n, c, h, w) with sides of at least 3"
+        )
+    side = min(x.shape[-2:])
+    largest = side - 1 + side % 2
+    window = min(7, largest) if window is None else window
+    if window % 2 == 0 or not 3 <= window <= largest:
+        raise ValueError(f"window: got {window}, expected an odd side from 3 to {largest}")
+    axis = 0 if x.ndim == 4 else None
+    settings = {"data_range": data_range, "win_size": window, "channel_axis": axis}
+    pairs = zip(x, x0, strict=True)
+    return np.array([structural_similarity(a, b, **settings) for a, b in pairs])
+
+
+def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:
+    """Squared residual of the measurement in units of its noise, `||y - H x||^2 / (m sigma_y^2)`.
+
+    For the true image the expectation is 1. Much less is fitted noise, much more is an image that
+    does not explain the measurement.
+
+    Parameters
+    ----------
+    x
+        Images (n, *shape), numpy or torch.
+    y
+        Measurements (n, *measurement_shape), of the same kind.
+    operator
+        Degradation H of :mod:`diffbook.inverse` (anything with `forward`).
+    sigma_y
+        Standard deviation of the measurement noise, positive.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+    """
+    if not sigma_y > 0:
+        raise ValueError(f"sigma_y: got {sigma_y}, expected a positive standard deviation")
+    predicted, y = _pair(operator.forward(x), y, "H x", "y")
+    residual = y - predicted
+    return np.mean(residual**2, axis=tuple(range(1, residual.ndim))) / sigma_y**2
+
+
+def crossed_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean over training seeds and images, and an interval for new seeds *and* new images.
+
+    Values of one seed share a network, values of one image share the image, so the K n values are
+    not independent. The variance of their mean in the crossed random-effects model
+    `value = mean + seed + image + rest` is estimated by analysis of variance,
+    `MS_seeds / (K n) + MS_images / (K n) - MS_rest / (K n)`, but not below either of the first two
+    terms; degrees of freedom by Satterthwaite. The interval is that of new seeds if these matter more,
+    and that of new images if those do.
+
+    Parameters
+    ----------
+    values
+        Shape (K, n): K >= 2 seeds, the *same* n >= 2 images for each. For a comparison: differences
+        of two methods with common noise.
+    level
+        Coverage in (0, 1).
+
+    Returns
+    -------
+    mean, low, high : float
+
+    Raises
+    ------
+    ValueError
+        If the array is no table, is too small or not finite, or `level` is out of range.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if v.ndim != 2 or min(v.shape) < 2:
+        raise ValueError(f"values: got shape {v.shape}, expected (seeds, images), both at least 2")
+    if not np.all(np.isfinite(v)):
+        raise ValueError("values: got numbers that are not finite")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level: got {level}, expected a number in (0, 1)")
+    K, n = v.shape
+    mean, rows, columns = v.mean(), v.mean(1), v.mean(0)
+    rest = v - rows[:, None] - columns + mean
+    seeds, images = rows.var(ddof=1) / K, columns.var(ddof=1) / n
+    noise = (rest**2).sum() / ((K - 1) * (n - 1)) / (K * n)
+    variance = max(seeds + images - noise, seeds, images)
+    if variance == 0.0:
+        return float(mean), float(mean), float(mean)
+    freedom = variance**2 / (seeds**2 / (K - 1) + images**2 / (n - 1))
+    # More than exact only if the noise term was subtracted from a sum that it dominated.
+    freedom = min(freedom, K * n - 1)
+    half = stats.t.ppf(0.5 + level / 2.0, freedom) * np.sqrt(variance)
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def _pair(
+    x: Any, x0: Any, name: str = "x", other: str = "x0"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as float64 arrays of one shape; refuses what would broadcast."""
+    x, x0 = _array(x), _array(x0)
+    if x.shape != x0.shape or x.ndim < 2 or len(x) < 1:
+        raise ValueError(
+            f"{name}, {other}: got shapes {x.shape} and {x0.shape}, expected one shape (n, *shape)"
+        )
+    return x, x0
+
+
+def _array(x: Any) -> NDArray[np.float64]:
+    x = x.detach().cpu().numpy() if is_torch_array(x) else x
+    return np.asarray(x, dtype=np.float64)
+
+
+def _check_range(data_range: float) -> None:
+    if not data_range > 0:
+        raise ValueError(f"data_range: got {data_range}, expected a positive number")
