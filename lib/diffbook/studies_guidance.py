@@ -1,0 +1,271 @@
+"""Guided samplers on the synthetic problems of chapter 2: tables, rivals and checks by sampling.
+
+Everything is closed form but `z_scores` and `measured_coverage`, which ask whether drawn samples
+agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffbook import guidance, posterior, schedules, weights
+from diffbook.gaussian import GaussianPrior
+from diffbook.posterior import PosteriorTransfer, Problem, Steps, compose
+
+Array = NDArray[np.float64]
+
+NOISE = {"A": 0.1, "B": 0.5, "C": 0.02}
+"""Measurement noise of the synthetic problems."""
+
+
+def synthetic_prior(d: int = 64) -> GaussianPrior:
+    """Return the prior of the synthetic problems: a first-order spectrum of unit average variance."""
+    k = np.fft.fftfreq(d, 1.0 / d)
+    lam = 1.0 / (1.0 + (k / 3.0) ** 2)
+    mu0 = 0.05 + 0.3 * np.cos(2.0 * np.pi * np.arange(d) / d)
+    return GaussianPrior.from_spectrum(lam / lam.mean(), mu0)
+
+
+def periodic_gaussian(d: int, std: float, shift: float = 0.0) -> NDArray[np.complex128]:
+    """Transfer function of a sampled, periodic Gaussian kernel of unit sum."""
+    x = (np.arange(d) - shift + d / 2) % d - d / 2
+    kernel = np.exp(-0.5 * (x / std) ** 2)
+    return np.fft.fft(kernel / kernel.sum())
+
+
+def synthetic_problems(d: int = 64) -> tuple[GaussianPrior, dict[str, Problem]]:
+    """Return the prior and three problems: A mild blur, B denoising, C strong blur with little noise.
+
+    The blurs are shifted by 0.7 samples, so that their transfer functions are complex.
+    """
+    prior = synthetic_prior(d)
+    h = {
+        "A": periodic_gaussian(d, 1.5, 0.7),
+        "B": np.ones(d),
+        "C": periodic_gaussian(d, 3.0, 0.7),
+    }
+    return prior, {name: posterior.make_problem(prior, h[name], NOISE[name]) for name in h}
+
+
+def w2(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> float:
+    """Averaged squared distance ``E_y W2^2`` of a sampler to the exact posterior."""
+    return compose(problem, alpha_bar, steps).w2_squared
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def standard_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]:
+    """Return every method with the settings of its authors, without any search."""
+    S = len(np.asarray(alpha_bar)) - 1
+    rule = guidance.dps_normalised
+    return {
+        "ideal": guidance.ideal(problem, alpha_bar),
+        "ideal, eta = 1": guidance.ideal(problem, alpha_bar, eta=1.0),
+        "DPS, 0.3/|r|": guidance.dps(problem, alpha_bar, rule(problem, alpha_bar, 0.3)),
+        "DPS, 1/|r|": guidance.dps(problem, alpha_bar, rule(problem, alpha_bar, 1.0)),
+        "PiGDM, published": guidance.pigdm(problem, alpha_bar),
+        "PiGDM, score": guidance.pigdm(problem, alpha_bar, guidance.kappa(alpha_bar)),
+        "DDNM+": guidance.ddnm_plus(problem, alpha_bar, rcond=1e-17),
+        "DDRM": guidance.ddrm(problem, alpha_bar, rcond=1e-17),
+        "DiffPIR, 7": guidance.diffpir(problem, alpha_bar, np.full(S, 7.0)),
+    }
+
+
+def method_table(
+    problem: Problem,
+    steps: Sequence[int],
+    schedule: Callable[[int], Array] = schedules.ddpm_respaced,
+) -> dict[str, Array]:
+    """``E_y W2^2`` of every standard method for several numbers of steps."""
+    rows: dict[str, list[float]] = {}
+    for S in steps:
+        for name, method in standard_methods(problem, schedule(S)).items():
+            rows.setdefault(name, []).append(w2(problem, schedule(S), method))
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def dps_rivals(problem: Problem, alpha_bar: ArrayLike) -> dict[str, float]:
+    """``E_y W2^2`` of DPS with the weights of the literature, searched ones included.
+
+    A rule that diverges has an astronomic value, or infinity.
+    """
+    names = {
+        "0.3/|r|": guidance.dps_normalised(problem, alpha_bar, 0.3),
+        "1/|r|": guidance.dps_normalised(problem, alpha_bar, 1.0),
+        "literal score": guidance.dps_literal(problem, alpha_bar),
+        "annealed": guidance.dps_annealed(problem, alpha_bar),
+    }
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = {
+            n: w2(problem, alpha_bar, guidance.dps(problem, alpha_bar, z)) for n, z in names.items()
+        }
+    found = {n: v if np.isfinite(v) else np.inf for n, v in found.items()}
+    found["best constant"] = guidance.best_constant(problem, alpha_bar)[1]
+    found["best zeta'/|r|"] = guidance.best_normalised(problem, alpha_bar)[1]
+    return found
+
+
+def normalised_grid(problem: Problem, steps: Sequence[int], zeta_primes: ArrayLike) -> Array:
+    """``E_y W2^2`` of ``zeta'/|r|`` on a grid, shape (len(steps), len(zeta_primes))."""
+    table = []
+    for S in steps:
+        ab = schedules.ddpm_respaced(S)
+        with np.errstate(over="ignore", invalid="ignore"):
+            table.append(
+                [
+                    w2(
+                        problem,
+                        ab,
+                        guidance.dps(problem, ab, guidance.dps_normalised(problem, ab, z)),
+                    )
+                    for z in np.asarray(zeta_primes)
+                ]
+            )
+    return np.nan_to_num(np.array(table), nan=np.inf, posinf=np.inf)
+
+
+def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:
+    """How far two weight profiles are apart after the best rescaling.
+
+    Returns
+    -------
+    float
+        ``exp`` of the root mean square deviation of their log ratio from its mean: 1 for
+        proportional profiles, 2 if they differ by a factor of 2 on average.
+    """
+    ratio = np.log(np.asarray(designed)) - np.log(np.asarray(heuristic))
+    return float(np.exp(ratio.std()))
+
+
+def reused_weights(
+    problem: Problem, design: weights.Design, S: int, steps: Sequence[int]
+) -> dict[str, Array]:
+    """Evaluate the weights designed for S steps at other numbers of steps.
+
+    Returns
+    -------
+    dict
+        ``"copied"`` over s/S, and ``"rescaled"`` by the step size over log SNR; both are kept below
+        the stability bound, without which they may diverge.
+    """
+    found: dict[str, list[float]] = {"copied": [], "rescaled": []}
+    source = schedules.ddpm_respaced(S)
+    for target in steps:
+        ab = schedules.ddpm_respaced(target)
+        bound = guidance.stability_bound(problem, ab)
+        for name, rescale in (("copied", False), ("rescaled", True)):
+            moved = weights.interpolate_weights(design.weights, source, ab, rescale=rescale)
+            found[name].append(w2(problem, ab, guidance.dps(problem, ab, np.minimum(moved, bound))))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+# --- checks by sampling -----------------------------------------------------------------------
+
+
+def draw(problem: Problem, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Draw true modes and their measurements (n, m), as complex circular Gaussians.
+
+    A stand-in for the modes of real signals with the same second moments, mode by mode.
+    """
+    x0 = problem.mu0 + np.sqrt(problem.lam) * _normal(rng, (n, problem.lam.size))
+    return x0, problem.h * x0 + problem.sigma_y * _normal(rng, x0.shape)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex128]:
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
+
+
+def z_scores(
+    problem: Problem, alpha_bar: ArrayLike, steps: Steps, n: int, rng: np.random.Generator
+) -> Array:
+    """Run a sampler on drawn measurements and standardise its moments by the closed form.
+
+    Returns
+    -------
+    ndarray, shape (4 m,)
+        Per mode: real and imaginary part of the output's average, variance given y, and distortion.
+        Standard normal if the closed form is right.
+    """
+    x0, y = draw(problem, n, rng)
+    found = posterior.run(
+        problem, alpha_bar, steps, _normal(rng, x0.shape), y, lambda s: _normal(rng, x0.shape)
+    )
+    t = compose(problem, alpha_bar, steps)
+    given_y = found - (t.D2 * problem.mu0 + t.D3 * y)
+    centre = (t.mean_response - 1.0) * problem.mu0
+    mode_mse = problem.lam_p + np.abs(t.D3 - problem.K) ** 2 * problem.S_y + t.V
+    scores = []
+    mean = np.mean(found - t.mean_response * problem.mu0, axis=0)
+    half = np.sqrt(t.output_spectrum / (2.0 * n))
+    scores += [mean.real / half, mean.imag / half]
+    for sample, variance in ((given_y, t.V), (found - x0 - centre, mode_mse)):
+        power = np.mean(np.abs(sample) ** 2, axis=0)
+        scores.append((power / variance - 1.0) * np.sqrt(n))
+    return np.concatenate(scores)
+
+
+def measured_coverage(
+    prior: GaussianPrior,
+    problem: Problem,
+    transfer: PosteriorTransfer,
+    levels: ArrayLike,
+    n: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Share of true pixels inside a sampler's central intervals, from drawn signals (len(levels),)."""
+    from scipy.special import ndtri
+
+    x0 = prior.sample(n, rng)
+    noise = problem.sigma_y * rng.standard_normal(x0.shape)
+    y = problem.h.reshape(prior.shape) * prior.to_spectral(x0) + prior.to_spectral(noise)
+    flat = transfer.D2 * problem.mu0 + transfer.D3 * y.reshape(n, -1)
+    centre = prior.from_spectral(flat.reshape(y.shape))
+    s = np.sqrt(np.mean(transfer.V))
+    z = ndtri(0.5 + 0.5 * np.asarray(levels))
+    return np.array([np.mean(np.abs(x0 - centre) <= width * s) for width in z])
+
+
+def conditional_w2(
+    prior: GaussianPrior, problem: Problem, transfer: PosteriorTransfer, y: ArrayLike
+) -> tuple[float, float]:
+    """W2^2 between sampler and exact posterior for one measurement: by matrices, and mode by mode.
+
+    Parameters
+    ----------
+    y : array_like, shape of a signal
+        The measurement, in the signal domain.
+    """
+    from diffbook.distances import w2_gaussian
+
+    y_modes = prior.to_spectral(np.asarray(y)[None]).ravel()
+    means = (transfer.D2 * problem.mu0 + transfer.D3 * y_modes, problem.mean_given(y_modes))
+    F = np.fft.fft(np.eye(prior.d), norm="ortho")
+    covs = [((F.conj().T * v) @ F).real for v in (transfer.V, problem.lam_p)]
+    signals = [prior.from_spectral(m.reshape(1, *prior.shape)).ravel() for m in means]
+    by_matrices = w2_gaussian(signals[0], covs[0], signals[1], covs[1]) ** 2
+    return by_matrices, float(np.sum(np.abs(means[0] - means[1]) ** 2) + transfer.std.sum())
+
+
+# --- designs ----------------------------------------------------------------------------------
+
+
+def design_table(
+    problems: Mapping[str, Problem],
+    steps: Sequence[int],
+    methods: Sequence[weights.Method] = ("dps", "pigdm", "diffpir"),
+    n_random: int = 0,
+    seed: int = 0,
+) -> dict[tuple[str, str], dict[int, weights.Design]]:
+    """Designs of several methods for several problems: {(problem, method): {S: Design}}."""
+    schedule = {S: schedules.ddpm_respaced(S) for S in steps}
+    return {
+        (name, method): weights.design_family(
+            problem, schedule, method, n_random=n_random, rng=np.random.default_rng(seed)
+        )
+        for name, problem in problems.items()
+        for method in methods
+    }
