@@ -147,7 +147,7 @@ def make_problem(
             raise ValueError(f"{name} must be finite")
     if not np.isfinite(sigma_y) or sigma_y < 0:
         raise ValueError(f"sigma_y must be a non-negative standard deviation, got {sigma_y!r}")
-    flat = [np.broadcast_to(v, lam.shape).ravel() for v in (lam, h, mu0)]
+    flat = [np.array(np.broadcast_to(v, lam.shape)).ravel() for v in (lam, h, mu0)]
     return Problem(flat[0], flat[1], float(sigma_y), flat[2], np.ones(lam.size))
 
 

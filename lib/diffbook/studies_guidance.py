@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffbook import guidance, posterior, schedules, weights
 from diffbook.gaussian import GaussianPrior
+from diffbook.inverse import gaussian_transfer
 from diffbook.posterior import PosteriorTransfer, Problem, Steps, compose
 
 Array = NDArray[np.float64]
@@ -29,13 +30,6 @@ def synthetic_prior(d: int = 64) -> GaussianPrior:
     return GaussianPrior.from_spectrum(lam / lam.mean(), mu0)
 
 
-def periodic_gaussian(d: int, std: float, shift: float = 0.0) -> NDArray[np.complex128]:
-    """Transfer function of a sampled, periodic Gaussian kernel of unit sum."""
-    x = (np.arange(d) - shift + d / 2) % d - d / 2
-    kernel = np.exp(-0.5 * (x / std) ** 2)
-    return np.fft.fft(kernel / kernel.sum())
-
-
 def synthetic_problems(d: int = 64) -> tuple[GaussianPrior, dict[str, Problem]]:
     """Return the prior and three problems: A mild blur, B denoising, C strong blur with little noise.
 
@@ -43,9 +37,9 @@ def synthetic_problems(d: int = 64) -> tuple[GaussianPrior, dict[str, Problem]]:
     """
     prior = synthetic_prior(d)
     h = {
-        "A": periodic_gaussian(d, 1.5, 0.7),
+        "A": gaussian_transfer(d, 1.5, 0.7),
         "B": np.ones(d),
-        "C": periodic_gaussian(d, 3.0, 0.7),
+        "C": gaussian_transfer(d, 3.0, 0.7),
     }
     return prior, {name: posterior.make_problem(prior, h[name], NOISE[name]) for name in h}
 
@@ -269,3 +263,81 @@ def design_table(
         for name, problem in problems.items()
         for method in methods
     }
+
+
+# --- published algorithms against gains -------------------------------------------------------
+
+
+def shared_noise_errors(
+    seed: int = 0, S: int = 10, sizes: Sequence[int] = (63, 64)
+) -> dict[str, float]:
+    """Run every method as published, on signals, and as a filter, under the same noise.
+
+    A blur with a phase, a prior with a mean, three signals; guidance by automatic differentiation.
+
+    Returns
+    -------
+    dict
+        Largest difference of the outputs relative to their largest value, over the sizes.
+    """
+    errors: dict[str, float] = {}
+    for d in sizes:
+        for name, error in _shared_noise_errors(d, S, seed).items():
+            errors[name] = max(error, errors.get(name, 0.0))
+    return errors
+
+
+def _shared_noise_errors(d: int, S: int, seed: int) -> dict[str, float]:
+    import torch
+
+    from diffbook import inverse, zero_shot
+
+    prior, problems = synthetic_problems(d)
+    p, ab, rng = problems["A"], schedules.ddpm_respaced(S), np.random.default_rng([seed, d])
+    op = inverse.Blur.from_transfer(p.h)
+    x_T, y = rng.standard_normal((3, d)), op.forward(prior.sample(3, rng))
+    y = y + p.sigma_y * rng.standard_normal(y.shape)
+    z = rng.standard_normal((S + 1, 3, d))
+    # MCG's second noise enters through the inverse of H, whose phase is undone here.
+    phase = np.exp(1j * np.angle(p.h))
+    turned = prior.from_spectral(phase * prior.to_spectral(z.reshape(-1, d))).reshape(z.shape)
+
+    def noise(s: int, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(z[s])
+
+    weight = guidance.reference(p, ab)
+    kwargs = {"y": torch.as_tensor(y), "operator": op, "sigma_y": p.sigma_y}
+    noisy = {**kwargs, "noise": noise}
+    other = {**kwargs, "noise_y": lambda s, y: torch.as_tensor(turned[s])}
+    # method: (published algorithm, its arguments, the same as gains)
+    pairs = {
+        "DPS": (zero_shot.dps, {**kwargs, "weights": weight}, guidance.dps(p, ab, weight)),
+        "DPS, eta = 1": (
+            zero_shot.dps,
+            {**noisy, "weights": weight, "eta": 1.0},
+            guidance.dps(p, ab, weight, eta=1.0),
+        ),
+        "PiGDM": (zero_shot.pigdm, kwargs, guidance.pigdm(p, ab)),
+        "DiffPIR": (
+            zero_shot.diffpir,
+            {**noisy, "weights": np.full(S, 7.0)},
+            guidance.diffpir(p, ab, np.full(S, 7.0)),
+        ),
+        "DDNM": (zero_shot.ddnm, {**noisy, "rcond": 0.05}, guidance.ddnm(p, ab, rcond=0.05)),
+        "DDNM+": (zero_shot.ddnm_plus, noisy, guidance.ddnm_plus(p, ab)),
+        "DDRM": (zero_shot.ddrm, {**noisy, "eta_b": 0.9}, guidance.ddrm(p, ab, eta_b=0.9)),
+        "ALD": (zero_shot.ald, kwargs, guidance.ald(p, ab, np.ones(S))),
+        "MCG": (
+            zero_shot.mcg,
+            {**other, "weights": weight, "rcond": 0.05},
+            guidance.mcg(p, ab, weight, rcond=0.05),
+        ),
+    }
+    found = {}
+    for name, (sample, arguments, steps) in pairs.items():
+        signals = sample(prior.denoise, torch.as_tensor(x_T), ab, **arguments).sample.numpy()
+        spectra = [prior.to_spectral(v) for v in (x_T, y)]
+        filtered = posterior.run(p, ab, steps, *spectra, lambda s: prior.to_spectral(z[s]))
+        gap = signals - prior.from_spectral(filtered)
+        found[name] = float(np.abs(gap).max() / np.abs(signals).max())
+    return found
