@@ -173,7 +173,7 @@ def merged(problem: Problem) -> Problem:
     keys = []
     for values in (problem.lam, np.abs(problem.h)):
         # Smaller values than this share of the largest one carry round-off, not information.
-        floored = np.maximum(values, 1e-14 * max(values.max(), np.finfo(float).tiny))
+        floored = np.maximum(values, max(1e-14 * values.max(), 1e-250))
         digits = 10 - np.floor(np.log10(floored)).astype(int)
         keys.append(np.round(floored * 10.0**digits) / 10.0**digits)
     group = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)[1].ravel()
@@ -283,8 +283,9 @@ class PosteriorTransfer:
         with np.errstate(divide="ignore", invalid="ignore"):
             q = self.V / p.lam_p
             terms = 0.5 * (p.count * (q - 1.0 - np.log(q)) + error / p.lam_p)
-        # Modes that both laws leave at zero variance and zero error agree.
-        return float(np.sum(np.where((p.lam_p == 0) & (self.V == 0) & (error == 0), 0.0, terms)))
+        # A posterior without variance is infinitely far from anything but itself.
+        agree = (self.V == 0) & (error == 0)
+        return float(np.sum(np.where(p.lam_p > 0, terms, np.where(agree, 0.0, np.inf))))
 
     @property
     def mse(self) -> float:
@@ -455,8 +456,8 @@ def distortion_perception(problem: Problem, points: int = 101) -> dict[str, Arra
     Source: Blau, Michaeli 2018 (arXiv 1711.06077); Freirich, Michaeli, Meir 2021 (arXiv 2107.02555):
     the optimal estimators lie on a geodesic, so the curve is a parabola in the W2 distance.
     """
-    lam_hat = np.maximum(problem.lam - problem.lam_p, 0.0)
-    p_max = float(problem.count @ (np.sqrt(problem.lam) - np.sqrt(lam_hat)) ** 2)
+    # Spectrum of the MMSE estimate: lam - lam_p = rho lam, without the cancellation.
+    p_max = float(problem.count @ (problem.lam * (1.0 - np.sqrt(problem.rho)) ** 2))
     share = np.linspace(1.0, 0.0, points)
     return {
         "mse": problem.mmse + (1.0 - share) ** 2 * p_max,

@@ -341,3 +341,60 @@ def _shared_noise_errors(d: int, S: int, seed: int) -> dict[str, float]:
         gap = signals - prior.from_spectral(filtered)
         found[name] = float(np.abs(gap).max() / np.abs(signals).max())
     return found
+
+
+def reference_table() -> dict[str, dict[str, Array]]:
+    """Return the values of an earlier, independent computation of `method_table`."""
+    import yaml
+
+    from diffbook import paths
+
+    text = (paths.root() / "data" / "reference" / "02_posterior.yaml").read_text("utf-8")
+    return {
+        problem: {name: np.array(values) for name, values in rows.items()}
+        for problem, rows in yaml.safe_load(text).items()
+    }
+
+
+def autograd_gradient(
+    problem: Problem,
+    alpha_bar: ArrayLike,
+    theta: ArrayLike,
+    method: weights.Method,
+    **options: float,
+) -> Array:
+    """Gradient of ``E_y W2^2`` by the weights from automatic differentiation.
+
+    The sampler is unrolled in torch from the gains of the methods' table, independently of the
+    adjoint recursion; for DPS, PiGDM and DiffPIR.
+    """
+    import torch
+
+    eta, zeta = options.get("eta", 0.0), options.get("zeta", 0.1)
+    lam, h, mu0, count = (
+        torch.tensor(v) for v in (problem.lam, problem.h, np.abs(problem.mu0), problem.count)
+    )
+    weight = torch.tensor(np.asarray(theta), requires_grad=True)
+    D3, V, m = torch.zeros_like(lam), torch.ones_like(lam), torch.zeros_like(lam)
+    for s in range(len(alpha_bar) - 1, 0, -1):
+        ab, ab_next = float(alpha_bar[s]), float(alpha_bar[s - 1])
+        c2 = eta**2 * (1 - ab_next) / (1 - ab) * (1 - ab / ab_next)
+        c2 = zeta * (1 - ab_next) if method == "diffpir" else c2
+        a = ((1 - ab_next - c2) / (1 - ab)) ** 0.5
+        b = ab_next**0.5 - ab**0.5 * a
+        w, theta_s = ab**0.5 * lam / (ab * lam + 1 - ab), weight[s - 1]
+        gain = {
+            "dps": lambda w=w, t=theta_s: 2 * t * w * h,
+            "pigdm": lambda w=w, t=theta_s, r2=1 - ab: t * w * h / (r2 * h**2 + problem.sigma_y**2),
+            "diffpir": lambda b=b, t=theta_s, s2=(1 - ab) / ab: (
+                b * h / (h**2 + t * problem.sigma_y**2 / s2)
+            ),
+        }[method]()
+        G = a + (b - gain * h) * w
+        m = G * m + (b - gain * h) * (1 - ab**0.5 * w) + gain * h
+        D3, V = G * D3 + gain, G**2 * V + c2
+    S_y, K = torch.tensor(problem.S_y), torch.tensor(problem.K)
+    spread = (V.sqrt() - torch.tensor(problem.lam_p).sqrt()) ** 2
+    loss = (count * ((m - 1) ** 2 * mu0**2 + (D3 - K) ** 2 * S_y + spread)).sum()
+    (grad,) = torch.autograd.grad(loss, weight)
+    return grad.numpy()
