@@ -17,6 +17,9 @@ gradient of ``|r|^2`` by ``zeta'/|r|``, its code multiplies the gradient of ``|r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
@@ -427,21 +430,47 @@ def reference(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Ar
     weight = problem.count * w**2 * np.abs(h) ** 2 * problem.S_y
     exact = kappa(alpha_bar, eta)[:, None] * ratio(1.0, problem.sigma_y**2 + np.abs(h) ** 2 * v)
     average = np.sum(weight * exact, axis=1) / np.sum(weight, axis=1)
-    return np.minimum(0.5 * average, 0.5 * stability_bound(problem, alpha_bar, eta=eta))
+    return 0.5 * np.minimum(average, stability_bound(problem, alpha_bar, eta=eta))
 
 
-def stability_bound(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Array:
-    """Largest DPS weight that amplifies no frequency, ``G_s >= -1`` at all of them, (S,)."""
-    return _bound(problem, alpha_bar, eta, 1.0)
+def affine(
+    method: Callable[..., Steps], problem: Problem, alpha_bar: ArrayLike, **options: Any
+) -> tuple[Steps, Steps]:
+    """Split a method that is linear in its weights: ``steps(weights) = base + weights * slope``."""
+    S = len(np.asarray(alpha_bar)) - 1
+    base = method(problem, alpha_bar, np.zeros(S), **options)
+    one = method(problem, alpha_bar, np.ones(S), **options)
+    parts = ((getattr(one, k), getattr(base, k)) for k in ("P", "Q", "Y", "C2"))
+    slope = Steps(
+        *(x - y for x, y in parts), np.zeros(problem.lam.size), np.zeros(problem.lam.size)
+    )
+    return base, slope
 
 
-def no_overshoot_bound(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Array:
-    """Largest DPS weight that turns no frequency around, ``G_s >= 0`` at all of them, (S,)."""
-    return _bound(problem, alpha_bar, eta, 0.0)
+def stability_bound(
+    problem: Problem, alpha_bar: ArrayLike, method: Callable[..., Steps] = dps, **options: Any
+) -> Array:
+    """Largest weights of a linear method that amplify no mode, ``G_s >= -1`` in all of them, (S,)."""
+    return _bound(problem, alpha_bar, method, 1.0, options)
 
 
-def _bound(problem: Problem, alpha_bar: ArrayLike, eta: float, slack: float) -> Array:
-    a, b, _ = _ddim(alpha_bar, eta)
-    h, w, _ = _wiener(problem, alpha_bar)
-    with np.errstate(divide="ignore"):
-        return np.min((slack + a + b * w) / (2.0 * np.abs(h) ** 2 * w**2), axis=1)
+def no_overshoot_bound(
+    problem: Problem, alpha_bar: ArrayLike, method: Callable[..., Steps] = dps, **options: Any
+) -> Array:
+    """Largest weights of a linear method that turn no mode around, ``G_s >= 0`` in all of them, (S,)."""
+    return _bound(problem, alpha_bar, method, 0.0, options)
+
+
+def _bound(
+    problem: Problem,
+    alpha_bar: ArrayLike,
+    method: Callable[..., Steps],
+    slack: float,
+    options: dict,
+) -> Array:
+    base, slope = affine(method, problem, alpha_bar, **options)
+    w = problem.slope(_levels(alpha_bar)[0])
+    fall = -(slope.P + slope.Q * w)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = (slack + base.P + base.Q * w) / fall
+    return np.min(np.where(fall > 0.0, room, np.inf), axis=1)

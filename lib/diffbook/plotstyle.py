@@ -50,6 +50,26 @@ _TABLE: dict[str, tuple[str, Any, str]] = {
     "GITS": (_BLUE, (0, (1, 1.2)), "+"),
     "measured": (_BLACK, "none", "o"),
     "predicted": (GREY, "-", "none"),
+    # Posterior sampling: one colour for each family of methods, solid where weights are designed.
+    "prior": (GREY, (0, (6, 2)), "x"),
+    "ideal": (_BLACK, "-", "D"),
+    "posterior": (_BLACK, (0, (1, 1.2)), "*"),
+    "MMSE": (_BLACK, (0, (3, 1)), "s"),
+    "map": (_BLACK, (0, (2, 1.5)), "^"),
+    "DPS": (_BLUE, (0, (6, 2)), ">"),
+    "DPS designed": (_BLUE, "-", "^"),
+    "DPS tuned": (_BLUE, (0, (5, 1.5, 1, 1.5)), "v"),
+    "DPS standard": (_BLUE, (0, (1, 1.2)), "<"),
+    "PiGDM": (_VERMILLION, (0, (6, 2)), "s"),
+    "PiGDM designed": (_VERMILLION, "-", "P"),
+    "DiffPIR": (_GREEN, (0, (6, 2)), "v"),
+    "DiffPIR designed": (_GREEN, "-", "X"),
+    "DDNM": (_PURPLE, (0, (3, 1)), "p"),
+    "DDNM+": (_PURPLE, (0, (2, 1.5)), "h"),
+    "DDRM": (_PURPLE, (0, (5, 1.5, 1, 1.5)), "H"),
+    "ALD": (_ORANGE, (0, (6, 2)), "o"),
+    "MCG": (_SKY, (0, (2, 1.5)), "P"),
+    "regularised": (_VERMILLION, "-", "d"),
 }
 
 STYLES: dict[str, dict[str, Any]] = {

@@ -44,7 +44,7 @@ METHODS: dict[str, Callable[..., Steps]] = {
 }
 """The methods that have weights."""
 
-BOX = (-12.0, 8.0)
+BOX = (-12.0, 12.0)
 """Range of ``log(weight / reference)``."""
 
 

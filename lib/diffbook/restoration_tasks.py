@@ -1,0 +1,153 @@
+"""Four restoration tasks on the two image sets, their Gaussian models, and weights designed on them.
+
+Everything here is fixed before an image is restored: degradations, noise levels, splits, the Gaussian
+model of a task, and the regularisation of weights that are meant for a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffbook import blocks, inverse
+from diffbook.gaussian import GaussianPrior
+from diffbook.schedules import ddpm_respaced
+
+SIDES = {"photos": 16, "digits": 8}
+TASKS = ("deblurring", "super-resolution", "inpainting", "denoising")
+
+#: Standard deviation of the blur (pixels), and of the noise: of denoising, and of the other tasks.
+BLUR_STD = {"photos": 1.0, "digits": 0.8}
+SIGMA_Y = {"photos": (0.3, 0.05), "digits": (0.5, 0.1)}
+
+#: Regularisation of designed weights for networks, chosen on validation images; see `designed_weights`.
+TIKHONOV = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One inverse problem on one data set.
+
+    Parameters
+    ----------
+    data, name
+        `"photos"` or `"digits"`, and one of :data:`TASKS`.
+    operator
+        Degradation H.
+    sigma_y
+        Standard deviation of the measurement noise (images are in [-1, 1]).
+    """
+
+    data: str
+    name: str
+    operator: inverse.Degradation
+    sigma_y: float
+
+
+@cache
+def make_task(data: str, name: str) -> Task:
+    """Make one task: a Gaussian blur, means of 2 x 2 pixels, half of the pixels, or noise alone."""
+    if data not in SIDES:
+        raise ValueError(f"data: got {data!r}, expected one of {sorted(SIDES)}")
+    if name not in TASKS:
+        raise ValueError(f"name: got {name!r}, expected one of {TASKS}")
+    shape = (SIDES[data],) * 2
+    noisy, sigma_y = SIGMA_Y[data]
+    if name == "denoising":
+        return Task(data, name, inverse.identity(shape), noisy)
+    if name == "deblurring":
+        transfer = inverse.gaussian_transfer(shape, BLUR_STD[data])
+        return Task(data, name, inverse.Blur.from_transfer(transfer), sigma_y)
+    if name == "super-resolution":
+        # The third entry puts the kernel's centre on the first pixel of each pair.
+        pair = np.array([0.5, 0.5, 0.0])
+        blur = inverse.Blur.from_kernel(np.outer(pair, pair), shape)
+        return Task(data, name, inverse.Downsampling(shape, 2, blur), sigma_y)
+    kept = np.random.default_rng(20260207).permutation(shape[0] * shape[1]) % 2 == 0
+    return Task(data, name, inverse.Mask(kept.reshape(shape)), sigma_y)
+
+
+@cache
+def images(data: str, split: str, n: int, size: int | None = None) -> NDArray[np.float64]:
+    """Return n different images of a split, (n, side, side) in [-1, 1]; patches share no pixel.
+
+    Photographs are cut along a regular grid; a fixed permutation decides which patches come first, so
+    the first 100 of 200 are those of 100.
+
+    Raises
+    ------
+    ValueError
+        If the split does not have so many.
+    """
+    from diffbook.datasets import digits, photos
+
+    if data == "digits":
+        pool = digits.images(split)
+    else:
+        size = size or SIDES["photos"]
+        cut = photos.TILE // size
+        blocks = np.stack(photos.tiles(split))[:, : cut * size, : cut * size]
+        blocks = blocks.reshape(-1, cut, size, cut, size).swapaxes(2, 3)
+        pool = blocks.reshape(-1, size, size)
+        pool = pool[np.random.default_rng(20260208).permutation(len(pool))]
+    if not 1 <= n <= len(pool):
+        raise ValueError(f"n: got {n}, expected 1 to {len(pool)} ({data}, {split})")
+    return pool[:n]
+
+
+def noise_seeds(seed: int, k: int, n: int, stream: int) -> list[int]:
+    """One seed per image, from the run's seed, the training seed and what the noise is for."""
+    return np.random.SeedSequence([seed, k, stream]).generate_state(n, np.uint64).tolist()
+
+
+@cache
+def prior(data: str) -> GaussianPrior:
+    """Gaussian model of a data set, from its training images: their mean image and their spectrum.
+
+    The covariance is stationary, the mean need not be: digits are centred, and a model that took
+    their mean image for random structure would see about twice their variance.
+    """
+    from diffbook.training import pool
+
+    x = pool(data, "train")[:, 0].numpy().astype(np.float64)
+    return GaussianPrior.estimated(x, mean="signal")
+
+
+@cache
+def block_problem(data: str, name: str) -> blocks.BlockProblem:
+    """Gaussian model of a task, exact for every degradation: modes that couple share a block."""
+    task, model = make_task(data, name), prior(data)
+    if isinstance(task.operator, inverse.Blur):
+        return blocks.from_blur(model, task.operator.spectrum, task.sigma_y)
+    if isinstance(task.operator, inverse.Downsampling):
+        down = task.operator
+        return blocks.from_downsampling(model, down.factor, down.blur.spectrum, task.sigma_y)
+    return blocks.from_matrix(model, inverse.matrix(task.operator), task.sigma_y)
+
+
+@cache
+def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArray[np.float64]:
+    """Weights designed on the Gaussian model, with the regularisation that networks need, (S,).
+
+    They stay below the no-overshoot bound (DPS, PiGDM), and a small quadratic penalty on their
+    logarithm relative to the reference (:data:`TIKHONOV` times the data's variance, summed over pixels)
+    settles the directions that cost nothing in the model.
+
+    Parameters
+    ----------
+    data, name
+        The task.
+    S
+        Number of steps of `ddpm_respaced`.
+    method : {"dps", "pigdm", "diffpir"}
+        DiffPIR without fresh noise (zeta = 0).
+    """
+    cap = None if method == "diffpir" else "no-overshoot"
+    tikhonov = TIKHONOV * float(prior(data).lam.sum())
+    found = blocks.design_weights(
+        block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
+    )
+    return found.weights

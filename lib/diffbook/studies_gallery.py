@@ -1,0 +1,114 @@
+"""Pictures of restoration: original, measurement, MMSE estimate, several samples, their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffbook import inverse, zero_shot
+from diffbook.restoration_tasks import images, make_task, noise_seeds
+from diffbook.samplers import initial_noise
+from diffbook.schedules import ddpm_respaced
+from diffbook.studies_posterior import Weights, measured, network, restore, rule
+from diffbook.studies_wiener import Setting, posterior_mean, rules, vector_jacobian
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """A few images, what was measured of them, and several restorations of each.
+
+    Attributes
+    ----------
+    original
+        (n, h, w).
+    measurement
+        As an image (n, h, w): repeated pixels for super-resolution, NaN where a mask lost them.
+    mean
+        MMSE estimate: the mean of all restorations, or a closed form, (n, h, w).
+    samples
+        Some restorations, (n, m, h, w).
+    std
+        Standard deviation of all restorations per pixel, (n, h, w).
+    """
+
+    original: NDArray
+    measurement: NDArray
+    mean: NDArray
+    samples: NDArray
+    std: NDArray
+
+
+def gallery(
+    data: str, name: str, S: int, method: str, k: int = 0, *, which: Sequence[int] = (0, 1, 2, 3),
+    draws: int = 24, keep: int = 4, seed: int = 0, zeta: float | None = None,
+    weights: Weights | None = None,
+) -> Gallery:  # fmt: skip
+    """Restore a few test images many times from the same measurement.
+
+    Parameters
+    ----------
+    data, name, S, method, k
+        Which cell.
+    which
+        Indices into the test images of `run_cells`; their measurements are those of the cell.
+    draws, keep
+        Restorations per image, at least 2, and how many of them to return.
+    seed, zeta, weights
+        As in `run_cells` and `rule`.
+    """
+    if not 1 <= keep <= draws or draws < 2:
+        raise ValueError(
+            f"keep, draws: got {keep} and {draws}, expected 1 <= keep <= draws, 2 <= draws"
+        )
+    task, count = make_task(data, name), max(which) + 1
+    x0 = images(data, "test", count)
+    y = measured(task, x0, seed, k)[list(which)]
+    sampler, used, options = rule(method, task, S, zeta, weights)
+    n = len(which)
+    sample, _ = restore(
+        network(data, k), task, np.repeat(y, draws, axis=0), S, sampler, used,
+        seeds=noise_seeds(seed, k, n * draws, 2), **options,
+    )  # fmt: skip
+    sample = sample.reshape(n, draws, *x0.shape[1:])
+    return Gallery(
+        x0[list(which)],
+        shown(task.operator, y),
+        sample.mean(1),
+        sample[:, :keep],
+        sample.std(1, ddof=1),
+    )
+
+
+def shown(operator: inverse.Degradation, y: NDArray) -> NDArray:
+    """Measurements (n, *measurement_shape) as images (n, h, w); NaN where nothing was measured."""
+    if isinstance(operator, inverse.Downsampling):
+        return y.repeat(operator.factor, axis=-2).repeat(operator.factor, axis=-1)
+    if isinstance(operator, inverse.Mask):
+        return np.where(operator.mask, operator.adjoint(y), np.nan)
+    return y
+
+
+def wiener_gallery(
+    case: Setting, S: int, method: str, zeta: float, *, which: Sequence[int] = (0, 1, 2, 3),
+    draws: int = 24, keep: int = 4, seed: int = 0,
+) -> Gallery:  # fmt: skip
+    """Restore a few test patches many times; the MMSE estimate is the Wiener filter's.
+
+    `which` are indices into the patches of the first seed of `wiener_cells` (0), `zeta` the tuned
+    zeta'; other arguments as in `studies_posterior.gallery`.
+    """
+    shape, count, n = case.prior.shape, max(which) + 1, len(which)
+    x0 = images("photos", "test", count, shape[0])
+    noise = initial_noise(noise_seeds(seed, 0, count, 0), shape)
+    y = inverse.measure(case.operator, x0, case.sigma_y, noise)[list(which)]
+    x = zero_shot.dps(
+        case.prior.denoise, initial_noise(noise_seeds(seed, 0, n * draws, 4), shape),
+        ddpm_respaced(S), y=np.repeat(y, draws, axis=0), operator=case.operator,
+        sigma_y=case.sigma_y, weights=rules(case, S, zeta)[method][0],
+        vjp=vector_jacobian(case.prior),
+    ).sample.reshape(n, draws, *shape)  # fmt: skip
+    mean = posterior_mean(case, y)
+    return Gallery(x0[list(which)], y, mean, x[:, :keep], x.std(1, ddof=1))
