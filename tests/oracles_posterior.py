@@ -366,7 +366,9 @@ class Matrices:
         bias = np.sum(((self.D2 + self.D3 @ self.g.H - np.eye(self.g.d)) @ self.g.mu0) ** 2)
         gain = np.trace((self.D3 - K) @ self.measured @ (self.D3 - K).T)
         if commuting:  # round-off only: no square root of a matrix
-            std = np.sum((np.sqrt(spectrum(self.V)) - np.sqrt(spectrum(C))) ** 2)
+            V = spectrum(self.V)
+            V[V < 1e-14 * V.max()] = 0.0  # the root of a rounding error is not small
+            std = np.sum((np.sqrt(V) - np.sqrt(spectrum(C))) ** 2)
         else:
             std = bures(self.V, C)
         return bias, gain, std

@@ -400,31 +400,31 @@ def test_bad_weights_are_refused(method):
     p, ab = library(oracle.small(9)), oracle.schedule(4)
     function = getattr(gd, method)
     for weights in (np.ones(5), np.ones((4, 1)), 1.0):
-        with pytest.raises(ValueError, match="^weights must hold one weight per step, 4"):
+        with pytest.raises(ValueError, match=r"^weights must hold one weight per step, 4"):
             function(p, ab, weights)
     for value in (-1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"^weights\[2\]"):
             function(p, ab, [1.0, 1.0, value, 1.0])
-    with pytest.raises(ValueError, match="^alpha_bar must decrease"):
+    with pytest.raises(ValueError, match=r"^alpha_bar must decrease"):
         function(p, [1.0, 0.5, 0.6], np.ones(2))
     option = "zeta" if method == "diffpir" else "eta"
     for value in (1.5, np.nan):
-        with pytest.raises(ValueError, match=f"^{option} must lie"):
+        with pytest.raises(ValueError, match=rf"^{option} must lie"):
             function(p, ab, np.ones(4), **{option: value})
 
 
 def test_other_bad_arguments_are_refused():
     p, ab = library(oracle.small(9)), oracle.schedule(4)
-    with pytest.raises(ValueError, match="^eta_b"):
+    with pytest.raises(ValueError, match=r"^eta_b"):
         gd.ddrm(p, ab, eta_b=1.5)
-    with pytest.raises(ValueError, match="^r2"):
+    with pytest.raises(ValueError, match=r"^r2"):
         gd.pigdm(p, ab, r2=np.ones(3))
-    with pytest.raises(ValueError, match="^zeta_prime"):
+    with pytest.raises(ValueError, match=r"^zeta_prime"):
         gd.dps_normalised(p, ab, -1.0)
     with pytest.raises(ValueError, match="sigma_y must be positive"):
         gd.dps_literal(ps.make_problem([1.0], 1.0, 0.0), ab)
-    with pytest.raises(ValueError, match="^alpha_bar"):
+    with pytest.raises(ValueError, match=r"^alpha_bar"):
         gd.dps_normalised(p, [1.0, 0.0], 1.0)
     for function in (gd.prior, gd.ideal):
-        with pytest.raises(ValueError, match="^eta must lie"):
+        with pytest.raises(ValueError, match=r"^eta must lie"):
             function(p, ab, eta=-0.1)

@@ -542,7 +542,7 @@ def test_bins_get_close_to_all_modes():
     ],
 )
 def test_bad_problems_are_refused(name, arguments):
-    with pytest.raises(ValueError, match=f"^{name}"):
+    with pytest.raises(ValueError, match=rf"^{name}"):
         ps.make_problem(*arguments)
 
 
@@ -550,23 +550,23 @@ def test_other_bad_arguments_are_refused():
     p, ab = library(SMALL["odd"]), oracle.schedule(4)
     prior = GaussianPrior.from_spectrum(SMALL["odd"].lam)
     steps = gd.prior(p, ab)
-    with pytest.raises(ValueError, match="^alpha_bar"):
+    with pytest.raises(ValueError, match=r"^alpha_bar"):
         ps.compose(p, ab[::-1], steps)
-    with pytest.raises(ValueError, match="^alpha_bar"):
+    with pytest.raises(ValueError, match=r"^alpha_bar"):
         ps.compose(p, [1.0, 0.5, 0.7], steps)
-    with pytest.raises(ValueError, match="^alpha_bar"):
+    with pytest.raises(ValueError, match=r"^alpha_bar"):
         ps.run(p, [1.0, 0.5, np.nan], steps, np.zeros((1, 9)), np.zeros((1, 9)))
-    with pytest.raises(ValueError, match="^steps has 4 rows"):
+    with pytest.raises(ValueError, match=r"^steps has 4 rows"):
         ps.compose(p, oracle.schedule(5), steps)
-    with pytest.raises(ValueError, match="^noise is needed"):
+    with pytest.raises(ValueError, match=r"^noise is needed"):
         ps.run(p, ab, gd.prior(p, ab, eta=1.0), np.zeros((1, 9)), np.zeros((1, 9)))
-    with pytest.raises(ValueError, match="^n_bins"):
+    with pytest.raises(ValueError, match=r"^n_bins"):
         ps.binned(p, 0)
-    with pytest.raises(ValueError, match="^y must"):
+    with pytest.raises(ValueError, match=r"^y must"):
         ps.posterior_prior(prior, SMALL["odd"].h, 0.1, np.full(9, np.nan))
-    with pytest.raises(ValueError, match="^y must"):
+    with pytest.raises(ValueError, match=r"^y must"):
         ps.posterior_prior(prior, SMALL["odd"].h, 0.1, np.zeros((1, 9)))
-    with pytest.raises(ValueError, match="^sigma_y"):
+    with pytest.raises(ValueError, match=r"^sigma_y"):
         ps.posterior_prior(prior, SMALL["odd"].h, -0.1, np.zeros(9))
 
 

@@ -300,14 +300,37 @@ def test_mismatch_of_the_model_with_itself_is_zero(monkeypatch):
     np.testing.assert_allclose(found.sigma, [1 / 3, 3])
     curved = studies_mismatch.curvature("digits", "deblurring", 3, 0, n=4, iterations=60)
     np.testing.assert_allclose(curved.network_bound, curved.bound[:, None] * np.ones(4), rtol=0.05)
-    walk = studies_mismatch.path("digits", "deblurring", 3, 0, n=8)
-    np.testing.assert_allclose(walk.state, walk.model_state, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["deblurring", "super-resolution", "inpainting"])
+def test_power_of_states_is_that_of_a_gaussian_run(name, monkeypatch):
+    """Gaussian images, Wiener denoiser, 4,000 runs: the closed form is the mean over runs."""
+    n, model = 4000, tasks.prior("digits")
+    monkeypatch.setattr(studies_mismatch, "network", lambda data, k: model.denoise)
+    monkeypatch.setattr(studies_mismatch, "images", lambda data, split, n: model.sample(n, RNG(0)))
+    weights = tasks.designed_weights("digits", name, 4)
+    found = studies_mismatch.path("digits", name, 4, 0, weights, n=n)
+    np.testing.assert_allclose(found.network, found.model, rtol=0.03)
+    assert found.model.max() > 1.1  # a case that a state of nominal power would not pass
+
+
+def test_trimmed_weights_keep_the_states_in_range():
+    alpha_bar, problem = ddpm_respaced(5), tasks.block_problem("digits", "deblurring")
+    weights = tasks.designed_weights("digits", "deblurring", 5)
+    assert tasks.state_power(problem, alpha_bar, weights).max() > 1.5
+    found = tasks.trimmed(problem, alpha_bar, weights)
+    assert tasks.state_power(problem, alpha_bar, found).max() <= tasks.SLACK + 1e-9
+    assert np.all(found <= weights)
+    assert np.any(found == weights)  # what is in range is left alone
+    np.testing.assert_array_equal(tasks.trimmed(problem, alpha_bar, weights, 100.0), weights)
+    with pytest.raises(ValueError, match=r"slack: got 0\.9"):
+        tasks.trimmed(problem, alpha_bar, weights, 0.9)
 
 
 def test_diagnostics_run_on_a_network():
     found = studies_mismatch.mismatch("digits", 0, (0.5,), n=8, probes=1)
     assert found.error[0] < found.model_error[0]  # the network knows more than the spectrum
-    walk = studies_mismatch.path("digits", "deblurring", 3, 0, n=8)
+    walk = studies_mismatch.path("digits", "deblurring", 3, 0, np.full(3, 0.1), n=8)
     assert np.all((walk.clipped >= 0) & (walk.clipped <= 1))
     curved = studies_mismatch.curvature("digits", "deblurring", 2, 0, n=2, iterations=2)
     assert curved.overshoot(0.9).shape == (2,)

@@ -31,15 +31,17 @@ GRADIENTS = [
     ("diffpir", {"zeta": 0.1}),
     ("diffpir", {"zeta": 1.0}),
     ("ddnm", {"eta": 0.0}),
-    ("ddnm", {"eta": 0.85}),
+    ("ddnm", {"eta": 0.85, "rcond": 0.4}),
     ("ddnm_plus", {"eta": 0.0}),
     ("ddnm_plus", {"eta": 0.85}),
+    ("ddnm_plus", {"eta": 0.5, "rcond": 0.4}),
     ("ddrm", {"eta": 0.3, "eta_b": 0.9}),
-    ("ddrm", {"eta": 0.85}),
+    ("ddrm", {"eta": 0.85, "rcond": 0.4}),
     ("ald", {"eta": 0.0}),
     ("ald", {"eta": 0.7}),
     ("mcg", {"eta": 0.0}),
-    ("mcg", {"eta": 0.6}),
+    ("mcg", {"eta": 0.0, "rcond": 0.4}),  # the weights act on what is dropped
+    ("mcg", {"eta": 0.6, "rcond": 0.4}),
 ]
 STARTS = {"dps": 3, "pigdm": 3, "diffpir": 2}
 _designs: dict = {}
@@ -217,7 +219,7 @@ def test_few_designed_steps_beat_the_exact_sampler_on_the_same_steps():
 def test_noise_helps_designed_dps_at_many_steps_and_hurts_at_few():
     values = {(S, eta): tuned("A", S, eta=eta).objective for S in (10, 50) for eta in (0.0, 1.0)}
     assert values[50, 1.0] < 0.5 * values[50, 0.0]
-    assert values[10, 1.0] > 1.3 * values[10, 0.0]
+    assert values[10, 1.0] > 1.1 * values[10, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -267,18 +269,21 @@ def test_exact_gradient_saves_evaluations():
 # --- the design's options ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["dps", "pigdm", "diffpir", "ald", "ddnm_plus"])
-def test_design_is_a_stationary_point(method):
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("dps", {}), ("pigdm", {}), ("diffpir", {}), ("ald", {"eta": 1.0}), ("ddnm_plus", {})],
+)
+def test_design_is_a_stationary_point(method, options):
     """No weight away from its bounds has a slope: relative to log weight and objective."""
     p, ab = setting("B", 6)
-    found = wt.design_weights(p, ab, method)
-    value, grad = wt.objective_and_grad(p, ab, found.weights, method)
+    found = wt.design_weights(p, ab, method, **options)
+    value, grad = wt.objective_and_grad(p, ab, found.weights, method, **options)
     x = np.log(found.weights / found.reference)
     free = (x > wt.BOX[0] + 1e-6) & (x < wt.BOX[1] - 1e-6)
     assert np.max(np.abs(grad * found.weights / value)[free], initial=0.0) < 1e-3
     assert found.objective == pytest.approx(value, rel=1e-9)
-    assert found.objective == min(v for _, v, _ in found.starts)
-    start = w2(p, ab, wt.METHODS[method](p, ab, found.reference))
+    assert found.objective == pytest.approx(min(v for _, v, _ in found.starts), rel=1e-9)
+    start = w2(p, ab, wt.METHODS[method](p, ab, found.reference, **options))
     assert found.objective < start
 
 
@@ -350,7 +355,7 @@ def test_bins_give_nearly_the_weights_of_all_modes():
 def test_family_is_continued_from_fewer_steps():
     p, _ = setting("A", 5)
     schedules = {S: oracle.schedule(S) for S in (10, 5)}
-    found = wt.design_family(p, schedules, starts={"half": np.array([0.5])} and None)
+    found = wt.design_family(p, schedules)
     assert list(found) == [5, 10]
     assert "S = 5" in [name for name, _, _ in found[10].starts]
     alone = wt.design_weights(p, schedules[10])
@@ -369,16 +374,16 @@ def test_interpolation_between_numbers_of_steps():
     # Copied, they are read at the same share of the steps, on a logarithmic scale.
     copied = wt.interpolate_weights(weights, ab, oracle.schedule(5), rescale=False)
     np.testing.assert_allclose(copied, weights[1::2], rtol=1e-12)
-    middle = wt.interpolate_weights([1.0, 4.0], oracle.schedule(2), oracle.schedule(4), rescale=False)
+    middle = wt.interpolate_weights(
+        [1.0, 4.0], oracle.schedule(2), oracle.schedule(4), rescale=False
+    )
     np.testing.assert_allclose(middle, [1.0, 1.0, 2.0, 4.0])
     # In between, log(weight / kappa) is linear in log SNR.
     sigma = [np.sqrt((1 - v[1:]) / v[1:]) for v in (ab, onto)]
     slanted = gd.kappa(ab) * sigma[0] ** 0.3
     inside = (sigma[1] >= sigma[0][0]) & (sigma[1] <= sigma[0][-1])
     got = wt.interpolate_weights(slanted, ab, onto)
-    np.testing.assert_allclose(
-        got[inside], (gd.kappa(onto) * sigma[1] ** 0.3)[inside], rtol=1e-10
-    )
+    np.testing.assert_allclose(got[inside], (gd.kappa(onto) * sigma[1] ** 0.3)[inside], rtol=1e-10)
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -401,23 +406,23 @@ def test_interpolation_between_numbers_of_steps():
 )
 def test_bad_designs_are_refused(name, options):
     p, ab = setting("B", 3)
-    with pytest.raises(ValueError, match=f"^{name}"):
+    with pytest.raises(ValueError, match=rf"^{name}"):
         wt.design_weights(p, ab, **options)
 
 
 def test_other_bad_arguments_are_refused():
     p, ab = setting("B", 3)
-    with pytest.raises(ValueError, match="^weights must hold one weight per step, 3"):
+    with pytest.raises(ValueError, match=r"^weights must hold one weight per step, 3"):
         wt.objective_and_grad(p, ab, np.ones(4))
     with pytest.raises(ValueError, match=r"^weights\[1\]"):
         wt.objective_and_grad(p, ab, [1.0, -1.0, 1.0])
-    with pytest.raises(ValueError, match="^method must be one of"):
+    with pytest.raises(ValueError, match=r"^method must be one of"):
         wt.objective_and_grad(p, ab, np.ones(3), "magic")
-    with pytest.raises(ValueError, match="^alpha_bar must decrease"):
+    with pytest.raises(ValueError, match=r"^alpha_bar must decrease"):
         wt.design_weights(p, [1.0, 0.3, 0.5])
-    with pytest.raises(ValueError, match="^weights must be positive"):
+    with pytest.raises(ValueError, match=r"^weights must be positive"):
         wt.interpolate_weights([0.0, 1.0, 1.0], ab, ab)
-    with pytest.raises(ValueError, match="^onto"):
+    with pytest.raises(ValueError, match=r"^onto"):
         wt.interpolate_weights(np.ones(3), ab, [1.0, 2.0])
-    with pytest.raises(ValueError, match="^problem.h must be real"):
+    with pytest.raises(ValueError, match=r"^problem.h must be real"):
         wt.recursion(p, ab, gd.prior(p, ab))

@@ -282,8 +282,10 @@ def mean_field_mask(prior: GaussianPrior, p_keep: float, sigma_y: float = 0.1) -
     """Surrogate of a random mask that decouples the frequencies: ``h = sqrt(p_keep)``.
 
     A mask M that keeps every sample with probability p has ``E[M^T M] = p I``, so the surrogate
-    has the average gradient of the data term. It has not the mask's posterior: what is lost is
-    spread evenly over all frequencies.
+    has the average gradient of the data term. It has not the mask's posterior (what is lost is
+    spread evenly over all frequencies), nor its singular values (1, not ``sqrt(p)``): weights that
+    are best for it may lie above the stability bound of a mask. `design_on_surrogate` measures what
+    they lose.
 
     Parameters
     ----------

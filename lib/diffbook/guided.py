@@ -51,13 +51,13 @@ class Run:
 
     def x0_hat(self, s: int, x: Any) -> Any:
         """Answer of the denoiser at level s."""
-        return samplers._denoise(self.denoiser, x, self.alpha_bar[s])
+        return samplers.ask(self.denoiser, x, self.alpha_bar[s])
 
     def z(self, s: int, x: Any) -> Any:
         """Noise of the step from s, or None for a last step that ends without noise."""
         if self.noise is None or self.alpha_bar[s - 1] == 1.0:
             return None
-        return samplers._same_shape("noise", self.noise(s, x), x)
+        return samplers.same_shape("noise", self.noise(s, x), x)
 
     def residual(self, x0: Any) -> Any:
         """``y - H x0``."""
@@ -69,7 +69,7 @@ class Run:
         trajectory = [x] if self.keep_trajectory else None
         for s in range(self.S, 0, -1):
             x, x0_hat = step(s, x)
-            samplers._report(s - 1, x, self.alpha_bar, x0_hat, trajectory, self.callback)
+            samplers.report(s - 1, x, self.alpha_bar, x0_hat, trajectory, self.callback)
         return Result(x, trajectory, self.S)
 
 
@@ -136,7 +136,7 @@ def linearised(run: Run, s: int, x: Any, vjp: Vjp | None) -> tuple[Any, Callable
     """Answer of the denoiser, and the product of its transposed Jacobian with a vector."""
     if vjp is not None:
         level = run.alpha_bar[s]
-        return run.x0_hat(s, x), lambda v: samplers._same_shape("vjp", vjp(x, level, v), x)
+        return run.x0_hat(s, x), lambda v: samplers.same_shape("vjp", vjp(x, level, v), x)
     import torch
 
     with torch.enable_grad():

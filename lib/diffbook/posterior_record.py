@@ -208,16 +208,10 @@ def make_cells(
                 weights=recorded.weights, workers=1,
             )  # fmt: skip
             cells += [_summary(cell) for cell in found]
-            pairs = [
-                ("designed", "tuned"),
-                ("designed", "standard"),
-                ("PiGDM designed", "PiGDM published"),
-            ]
-            pairs += [
-                ("DiffPIR designed", "DiffPIR 7"),
-                ("PiGDM designed", "tuned"),
-                ("DiffPIR designed", "tuned"),
-            ]
+            rivals = ("tuned", "standard")
+            pairs = [(m, o) for m in ("designed", "designed, trimmed") for o in rivals]
+            pairs += [("designed, trimmed", "designed"), ("PiGDM designed", "PiGDM published")]
+            pairs += [("PiGDM designed", "tuned"), ("DiffPIR designed", "DiffPIR 7")]
             for metric in METRICS:
                 for pair in pairs:
                     differences += [_plain(d) for d in compare(found, metric, *pair)]

@@ -26,6 +26,9 @@ SIGMA_Y = {"photos": (0.3, 0.05), "digits": (0.5, 0.1)}
 #: Regularisation of designed weights for networks, chosen on validation images; see `designed_weights`.
 TIKHONOV = 1e-4
 
+#: Largest mean power of a state, relative to that of noisy data, that `trimmed` weights may reach.
+SLACK = 1.05
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -151,3 +154,59 @@ def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArr
         block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
     )
     return found.weights
+
+
+def state_power(problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray) -> NDArray:
+    """Mean power of DPS's states in the Gaussian model, relative to that of noisy data, (S,).
+
+    Row s - 1 is `E|x_{s-1} - m|^2 / (ab_{s-1} tr Sigma0 + (1 - ab_{s-1}) d)` about the mean path
+    `m = sqrt(ab_{s-1}) mu0`, after the step from s to s - 1. A network has never seen states with
+    values far from 1; the Wiener denoiser does not mind them.
+    """
+    return _walk(problem, alpha_bar, weights, np.inf)[1]
+
+
+def trimmed(
+    problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float = SLACK
+) -> NDArray[np.float64]:
+    """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`, (S,).
+
+    Where a state would be too large even without guidance, the weight that makes it smallest is taken.
+    """
+    if not slack >= 1.0:
+        raise ValueError(f"slack: got {slack}, expected at least 1 (the power of noisy data)")
+    return _walk(problem, alpha_bar, weights, slack)[0]
+
+
+def _walk(
+    problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float
+) -> tuple[NDArray, NDArray]:
+    """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
+    problem = blocks.merged(problem)
+    chain = blocks.Chain(problem, alpha_bar)
+    used, power = np.array(weights, dtype=np.float64), np.empty(chain.S)
+    m, r, g = chain.H.shape
+    total = float(problem.count @ problem.lam.sum(1))
+
+    def inner(A: NDArray, B: NDArray) -> float:
+        # X = [D1 | D3] are the responses to the starting noise and to the measurement.
+        seen = np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1)
+        return float(np.einsum("m,mij,mij->", problem.count, seen, B.conj()).real)
+
+    X = np.zeros((m, g, g + r), dtype=chain.H.dtype)
+    X[:, np.arange(g), np.arange(g)] = 1.0
+    adjoint = np.conj(np.swapaxes(chain.H, 1, 2))
+    unit = chain.family.filters(np.ones(chain.S))[0]
+    for s in range(chain.S - 1, -1, -1):
+        R = -(chain.H @ (chain.W[s] * X))
+        R[:, np.arange(r), g + np.arange(r)] += 1.0
+        kept = chain.keep[s] * X
+        push = chain.family.L[s][..., None] * (adjoint @ (unit[s][..., None] * R))
+        a, b, c = inner(kept, kept), inner(kept, push), inner(push, push)
+        nominal = alpha_bar[s] * total + (1.0 - alpha_bar[s]) * problem.d
+        if a + 2.0 * b * used[s] + c * used[s] ** 2 > slack * nominal:
+            root = np.sqrt(max(b**2 - c * (a - slack * nominal), 0.0))
+            used[s] = np.clip((root - b) / c, 0.0, used[s])
+        power[s] = (a + 2.0 * b * used[s] + c * used[s] ** 2) / nominal
+        X = kept + used[s] * push
+    return used, power

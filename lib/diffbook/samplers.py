@@ -153,13 +153,13 @@ def ddim(
     trajectory = [x] if keep_trajectory else None
     for s in range(len(coefficients), 0, -1):
         a, b, c = coefficients[s - 1]
-        x0_hat = _denoise(denoiser, x, levels[s])
+        x0_hat = ask(denoiser, x, levels[s])
         # In place on the new array: the update must stay cheap beside the denoiser.
         x = a * x
         x += b * x0_hat
         if c > 0.0:
-            x += c * _same_shape("noise", noise(s, x), x)
-        _report(s - 1, x, levels, x0_hat, trajectory, callback)
+            x += c * same_shape("noise", noise(s, x), x)
+        report(s - 1, x, levels, x0_hat, trajectory, callback)
     return Result(x, trajectory, len(coefficients))
 
 
@@ -188,17 +188,17 @@ def heun(
     trajectory, nfe = [x] if keep_trajectory else None, 0
     y = x / scale[-1]
     for s in range(len(levels) - 1, 0, -1):
-        x0_hat = _denoise(denoiser, scale[s] * y, levels[s])
+        x0_hat = ask(denoiser, scale[s] * y, levels[s])
         nfe += 1
         slope = (y - x0_hat) / sigma[s]
         step = sigma[s - 1] - sigma[s]
         y_next = y + step * slope
         if sigma[s - 1] > 0.0:
-            x0_hat = _denoise(denoiser, scale[s - 1] * y_next, levels[s - 1])
+            x0_hat = ask(denoiser, scale[s - 1] * y_next, levels[s - 1])
             nfe += 1
             y_next = y + 0.5 * step * (slope + (y_next - x0_hat) / sigma[s - 1])
         y = y_next
-        _report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
+        report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
     return Result(scale[0] * y, trajectory, nfe)
 
 
@@ -222,7 +222,7 @@ def dpmpp_2m(
     trajectory = [x] if keep_trajectory else None
     y, previous, h_previous = x / scale[-1], None, None
     for s in range(len(levels) - 1, 0, -1):
-        x0_hat = _denoise(denoiser, scale[s] * y, levels[s])
+        x0_hat = ask(denoiser, scale[s] * y, levels[s])
         shrink = sigma[s - 1] / sigma[s]
         target = x0_hat
         if sigma[s - 1] > 0.0:
@@ -232,7 +232,7 @@ def dpmpp_2m(
             h_previous = h
         y = shrink * y + (1.0 - shrink) * target
         previous = x0_hat
-        _report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
+        report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
     return Result(scale[0] * y, trajectory, len(levels) - 1)
 
 
@@ -246,11 +246,12 @@ def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:
     return np.asarray(schedule, dtype=np.float64).tolist(), x_T
 
 
-def _denoise(denoiser: Denoiser, x: Any, level: float) -> Any:
-    return _same_shape("denoiser", denoiser(x, level), x)
+def ask(denoiser: Denoiser, x: Any, level: float) -> Any:
+    """Call the denoiser, and refuse an answer of another shape."""
+    return same_shape("denoiser", denoiser(x, level), x)
 
 
-def _same_shape(name: str, answer: Any, x: Any) -> Any:
+def same_shape(name: str, answer: Any, x: Any) -> Any:
     """Refuse an answer of another shape: it must not broadcast into the update."""
     if tuple(answer.shape) != tuple(x.shape):
         raise ValueError(
@@ -259,7 +260,7 @@ def _same_shape(name: str, answer: Any, x: Any) -> Any:
     return answer
 
 
-def _report(
+def report(
     s: int,
     x: Any,
     levels: list[float],
@@ -267,6 +268,7 @@ def _report(
     trajectory: list[Any] | None,
     callback: Callback | None,
 ) -> None:
+    """Keep the state after a step, and hand it to the callback."""
     if trajectory is not None:
         trajectory.append(x)
     if callback is not None:

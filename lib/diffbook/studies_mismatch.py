@@ -24,10 +24,11 @@ from diffbook.restoration_tasks import (
     make_task,
     noise_seeds,
     prior,
+    state_power,
 )
 from diffbook.samplers import initial_noise
 from diffbook.schedules import ddpm_respaced
-from diffbook.studies_posterior import measured, network
+from diffbook.studies_posterior import CLIP, measured, network
 from diffbook.transfer import step_coefficients
 
 
@@ -190,48 +191,55 @@ def curvature(
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Root mean square of states and answers along a guided run, network and Gaussian model.
+    """Mean power of the states of a guided run, relative to that of noisy data; all arrays (S,).
 
-    All arrays (S,), row s - 1 for the step from s to s - 1: the state is the one after the step,
-    relative to the rms `sqrt(ab mean(x0^2) + 1 - ab)` of noisy data; `clipped` is the share of pixels
-    that clamping changed.
+    Row s - 1 is the state after the step from s to s - 1, about the mean path.
+
+    Attributes
+    ----------
+    network
+        Of a run with the network.
+    model
+        Closed form with the Wiener denoiser (`restoration_tasks.state_power`).
+    clipped
+        Share of the pixels of the network's answer that were clamped.
     """
 
-    sigma: NDArray
-    state: NDArray
-    model_state: NDArray
+    network: NDArray
+    model: NDArray
     clipped: NDArray
 
 
-def path(data: str, name: str, S: int, k: int, *, n: int = 64, seed: int = 0) -> Path:
-    """Run designed DPS on validation images with a network and with the Wiener denoiser.
+def path(
+    data: str, name: str, S: int, k: int, weights: NDArray, *, n: int = 64, seed: int = 0
+) -> Path:
+    """Run DPS on validation images with a network, and compare its states with the closed form.
 
-    Both see the same measurements, the same starting noise and the same weights.
+    Parameters
+    ----------
+    data, name, S, k
+        Task, number of steps, training seed.
+    weights
+        Guidance weights (S,).
+    n, seed
+        Images, and seed of the noise.
     """
-    task, alpha_bar, weights = (
-        make_task(data, name),
-        ddpm_respaced(S),
-        designed_weights(data, name, S),
-    )
+    task, alpha_bar, model = make_task(data, name), ddpm_respaced(S), prior(data)
     x0 = images(data, "validation", n)
     y = torch.as_tensor(measured(task, x0, seed, k), dtype=torch.float32)
     x_T = initial_noise(noise_seeds(seed, k, n, 1), x0.shape[1:], y)
-    scale = np.sqrt(alpha_bar * np.mean(x0**2) + 1.0 - alpha_bar)
+    nominal = alpha_bar * model.lam.mean() + 1.0 - alpha_bar
+    mu0 = torch.as_tensor(model.mu0, dtype=torch.float32)
+    power, clipped = np.empty(S), np.empty(S)
 
-    def run(denoiser: Callable) -> tuple[NDArray, NDArray]:
-        state, clipped = np.empty(S), np.empty(S)
+    def note(at: dict[str, Any]) -> None:
+        s = at["s"]
+        centred = at["x"] - float(np.sqrt(alpha_bar[s])) * mu0
+        power[s] = float(centred.square().mean()) / nominal[s]
+        clipped[s] = float((at["x0_hat"].abs() >= CLIP[1]).float().mean())
 
-        def note(at: dict[str, Any]) -> None:
-            s = at["s"]
-            state[s] = float(at["x"].square().mean().sqrt()) / scale[s]
-            clipped[s] = float((at["x0_hat"].abs() >= 1.5).float().mean())
-
-        zero_shot.dps(
-            denoiser, x_T, alpha_bar, y=y, operator=task.operator, sigma_y=task.sigma_y,
-            weights=weights, callback=note,
-        )  # fmt: skip
-        return state, clipped
-
-    state, clipped = run(network(data, k))
-    sigma = np.sqrt((1.0 - alpha_bar[1:]) / alpha_bar[1:])
-    return Path(sigma, state, run(prior(data).denoise)[0], clipped)
+    zero_shot.dps(
+        network(data, k), x_T, alpha_bar, y=y, operator=task.operator, sigma_y=task.sigma_y,
+        weights=weights, callback=note,
+    )  # fmt: skip
+    return Path(power, state_power(block_problem(data, name), alpha_bar, weights), clipped)

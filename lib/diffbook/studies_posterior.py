@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 
 from diffbook import guidance, inverse, zero_shot
 from diffbook.metrics.restoration import consistency, psnr, ssim
-from diffbook.restoration_tasks import TASKS, Task, designed_weights, images, make_task, noise_seeds
+from diffbook.restoration_tasks import (
+    TASKS,
+    Task,
+    block_problem,
+    designed_weights,
+    images,
+    make_task,
+    noise_seeds,
+    trimmed,
+)
 from diffbook.samplers import initial_noise, step_noise
 from diffbook.schedules import ddpm_respaced
 from diffbook.studies import _one_thread_each, _torch_threads, image_metrics
@@ -32,7 +41,7 @@ CLIP = (-1.5, 1.5)
 
 STEPS = (5, 10, 25, 50, 100)
 SEEDS = (0, 1, 2)
-METHODS = ("designed", "tuned", "standard")
+METHODS = ("designed", "designed, trimmed", "tuned", "standard")
 MORE_METHODS = ("PiGDM designed", "PiGDM published", "DiffPIR designed", "DiffPIR 7")
 
 #: Reference sets of the Fréchet distances: test images, all digits and as many disjoint patches.
@@ -127,10 +136,12 @@ def rule(
         return "pigdm", guidance.pigdm_published(ddpm_respaced(S)), {}
     if method == "DiffPIR 7":
         return "diffpir", np.full(S, 7.0), {}
-    sampler = {"designed": "dps", "PiGDM designed": "pigdm"}.get(method, "diffpir")
+    sampler = {"PiGDM designed": "pigdm", "DiffPIR designed": "diffpir"}.get(method, "dps")
     found = (weights or {}).get((task.data, task.name, S, sampler))
     if found is None:
         found = designed_weights(task.data, task.name, S, sampler)
+    if method == "designed, trimmed":
+        return sampler, trimmed(block_problem(task.data, task.name), ddpm_respaced(S), found), {}
     # The blocks of modes that DiffPIR's weights are designed on know no fresh noise.
     return sampler, found, {"zeta": 0.0} if sampler == "diffpir" else {}
 

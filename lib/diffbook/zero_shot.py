@@ -260,7 +260,7 @@ def mcg(
         x, x0_hat = dps_step(s, x)
         y_s = signal[s - 1] * y
         if spread[s - 1] > 0.0:
-            y_s += spread[s - 1] * samplers._same_shape("noise_y", noise_y(s, y), y)
+            y_s += spread[s - 1] * samplers.same_shape("noise_y", noise_y(s, y), y)
         x += pinv(operator, y_s - operator.forward(x), rcond)
         return x, x0_hat
 
