@@ -298,3 +298,29 @@ def test_registry_is_complete():
         assert found.size_bytes > 0
         assert all(len(file.sha256) == 64 for file in found.files)
         assert f"Licence: {found.licence}" in fetch.describe(name)
+
+
+# --- colour crops of the photographs ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [16, 300])
+def test_colour_crops_have_colour_and_any_size(size):
+    x = photos.colour_crops(4, size, "test", rng=1)
+    assert x.shape == (4, 3, size, size)
+    assert x.min() >= -1.0
+    assert x.max() <= 1.0
+    assert np.abs(x[:, 0] - x[:, 2]).mean() > 0.02
+    np.testing.assert_array_equal(x, photos.colour_crops(4, size, "test", rng=1))
+
+
+def test_colour_splits_share_no_photograph():
+    assert not set(photos.COLOUR_SPLITS["train"]) & set(photos.COLOUR_SPLITS["test"])
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "split", "name"),
+    [(0, 16, "test", "n"), (2, 4, "test", "size"), (2, 16, "all", "split")],
+)
+def test_colour_crops_refuse_bad_input(n, size, split, name):
+    with pytest.raises(ValueError, match=name):
+        photos.colour_crops(n, size, split)

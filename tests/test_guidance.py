@@ -408,7 +408,7 @@ def test_bad_weights_are_refused(method):
     with pytest.raises(ValueError, match=r"^alpha_bar must decrease"):
         function(p, [1.0, 0.5, 0.6], np.ones(2))
     option = "zeta" if method == "diffpir" else "eta"
-    for value in (1.5, np.nan):
+    for value in (-0.1, 1.5, np.nan):
         with pytest.raises(ValueError, match=rf"^{option} must lie"):
             function(p, ab, np.ones(4), **{option: value})
 

@@ -449,3 +449,41 @@ def test_nearest_timesteps_drops_repeats_and_refuses_a_single_level():
 def test_conversions_refuse_levels_that_do_not_exist(convert, value, message):
     with pytest.raises(ValueError, match=message):
         convert(value)
+
+
+# --- schedules that end without noise ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("S", [1, 2, 7, 100, 1000])
+def test_respaced_chain_holds_training_levels_and_ends_at_one(S):
+    alpha_bar = sc.ddpm_respaced(S)
+    assert alpha_bar.shape == (S + 1,)
+    assert alpha_bar[0] == 1.0
+    sc.validate_alpha_bar(alpha_bar, allow_one=True)
+    beta = [1e-4 + t / 999 * (0.02 - 1e-4) for t in range(1000)]
+    for s in range(1, S + 1):
+        expected = math.prod(1.0 - b for b in beta[: round(s * 1000 / S)])
+        assert alpha_bar[s] == pytest.approx(expected, rel=1e-11)
+
+
+def test_respaced_chain_of_another_length():
+    np.testing.assert_array_equal(sc.ddpm_respaced(50, 50)[1:], sc.ddpm_chain(50))
+    with pytest.raises(ValueError, match=r"^S must be at most T = 10 .*got 11"):
+        sc.ddpm_respaced(11, 10)
+    with pytest.raises(ValueError, match=r"^S must be an integer >= 1"):
+        sc.ddpm_respaced(0)
+
+
+def test_one_is_accepted_at_the_clean_end_only_and_on_request():
+    levels = [1.0, 0.5, 0.1]
+    np.testing.assert_array_equal(sc.validate_alpha_bar(levels, allow_one=True), levels)
+    with pytest.raises(ValueError, match=r"alpha_bar\[0\] = 1.0 lies outside"):
+        sc.validate_alpha_bar(levels)
+    for bad in ([1.0, 1.0, 0.5], [0.5, 1.0], [1.0, 0.5, 0.0], [1.1, 0.5]):
+        with pytest.raises(ValueError, match=r"alpha_bar\[\d\] = .* lies outside"):
+            sc.validate_alpha_bar(bad, allow_one=True)
+
+
+def test_the_clean_end_has_sigma_zero():
+    np.testing.assert_array_equal(sc.alpha_bar_to_sigma([1.0, 0.5]), [0.0, 1.0])
+    np.testing.assert_array_equal(sc.sigma_to_alpha_bar([0.0, 1.0]), [1.0, 0.5])

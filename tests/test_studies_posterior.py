@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from diffbook import blocks, inverse, posterior_record, studies_gallery, studies_mismatch
+from diffbook import inverse, posterior_record, studies_gallery, studies_mismatch
 from diffbook import restoration_comparisons as comparisons
 from diffbook import restoration_tasks as tasks
 from diffbook import studies_posterior as study
 from diffbook import studies_wiener as wiener
+from diffbook.block_chain import Chain
 from diffbook.metrics.restoration import consistency, crossed_ci, psnr
 from diffbook.metrics.samples import paired_ci
 from diffbook.schedules import ddpm_respaced
@@ -76,7 +77,7 @@ def test_block_problems_have_the_exact_mmse(name):
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_designed_weights_are_capped_and_better_than_the_heuristic(name):
     alpha_bar, problem = ddpm_respaced(10), tasks.block_problem("digits", name)
-    weights, chain = tasks.designed_weights("digits", name, 10), blocks.Chain(problem, alpha_bar)
+    weights, chain = tasks.designed_weights("digits", name, 10), Chain(problem, alpha_bar)
     assert np.all(weights > 0)
     assert np.all(weights <= chain.bound("no-overshoot") * (1 + 1e-9))
     assert chain.value(weights) < chain.value(chain.normalised(1.0))
@@ -120,6 +121,12 @@ def test_methods_are_paired_and_seeds_are_not(cells):
     for a, b in zip(again, cells[2:], strict=True):
         np.testing.assert_array_equal(a.sample, b.sample)
     assert np.abs(cells[0].sample - cells[1].sample).max() > 0.1
+    half = small_run(methods=("tuned",), seeds=(0,), zetas={("digits", "deblurring", 5): 0.5})
+    assert np.abs(half[0].sample - cells[2].sample).max() > 0.01
+    task, x0 = tasks.make_task("digits", "denoising"), np.zeros((3, 8, 8))
+    noise = [study.measured(task, x0, 0, k) for k in (0, 1)]
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.3
+    assert not set(tasks.noise_seeds(0, 0, 9, 0)) & set(tasks.noise_seeds(0, 0, 9, 1))
     other = small_run(methods=("standard",), seeds=(0,), seed=1)
     assert np.abs(other[0].sample - cells[2].sample).max() > 0.1
 
@@ -206,22 +213,25 @@ def test_closed_form_jacobian_is_that_of_autograd(case):
     np.testing.assert_allclose(got, g.numpy(), atol=1e-12)
 
 
-def test_predicted_error_is_the_mean_over_noise(case):
-    """One photograph, 4,000 noises: the measured squared error is the predicted one."""
+@pytest.mark.parametrize("alpha_bar", [ddpm_respaced(5), np.array([1.0, 0.9, 0.5])])
+def test_predicted_error_is_the_mean_over_noise(case, alpha_bar):
+    """One photograph, 4,000 noises: the measured squared error is the predicted one.
+
+    The second schedule ends far from pure noise, where the mean of the start matters as well.
+    """
     from diffbook import zero_shot
     from diffbook.samplers import initial_noise
 
-    n, S = 4000, 5
-    weights = wiener.rules(case, S, 1.0)["designed"][1]
+    n, weights = 4000, np.full(len(alpha_bar) - 1, 0.1)
     x0 = tasks.images("photos", "validation", 1)
     noise = (initial_noise(range(i * n, (i + 1) * n), (16, 16)) for i in (0, 1))
     y = inverse.measure(case.operator, np.repeat(x0, n, axis=0), case.sigma_y, next(noise))
     x = zero_shot.dps(
-        case.prior.denoise, next(noise), ddpm_respaced(S), y=y, operator=case.operator,
+        case.prior.denoise, next(noise), alpha_bar, y=y, operator=case.operator,
         sigma_y=case.sigma_y, weights=weights, vjp=wiener.vector_jacobian(case.prior),
     ).sample  # fmt: skip
     error = np.sum((x - x0) ** 2, axis=(1, 2))
-    (predicted,) = wiener.predicted_mse(case, ddpm_respaced(S), weights, x0)
+    (predicted,) = wiener.predicted_mse(case, alpha_bar, weights, x0)
     assert abs(error.mean() - predicted) < 4 * error.std() / np.sqrt(n)
     assert error.std() / np.sqrt(n) < 0.01 * predicted
 
@@ -270,6 +280,11 @@ def test_gallery():
     assert np.isnan(found.measurement[:, ~mask]).all()
     # The measurement is known where it was taken, so restorations differ more elsewhere.
     assert found.std[:, mask].mean() < found.std[:, ~mask].mean()
+    every = studies_gallery.gallery(
+        "digits", "deblurring", 5, "standard", which=(0,), draws=3, keep=3
+    )
+    np.testing.assert_allclose(every.std, every.samples.std(1, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(every.mean, every.samples.mean(1), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="keep, draws"):
         studies_gallery.gallery("digits", "inpainting", 5, "standard", draws=1)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 import oracles
+import oracles_posterior as posterior_oracle
 from diffbook import distances as ds
 from diffbook import schedules as sc
 from diffbook.gaussian import GaussianPrior
@@ -19,6 +20,7 @@ from diffbook.transfer import (
     ddim_gain,
     flow_gain,
     sigma_and_scale,
+    step_coefficients,
     step_gains,
     transfer,
 )
@@ -403,3 +405,53 @@ GOOD = [0.9, 0.1]
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- schedules that end without noise, and the coefficients of a step --------------------------
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("S", [1, 5, 40])
+def test_step_coefficients_are_the_printed_ones(S, eta):
+    alpha_bar = sc.ddpm_respaced(S)
+    got = step_coefficients(alpha_bar, "vp", eta)
+    expected = [posterior_oracle.coefficients(alpha_bar, s, eta) for s in range(1, S + 1)]
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-15)
+    np.testing.assert_array_equal(got[0], [0.0, 1.0, 0.0])  # the last step is the denoiser's answer
+    sigma = sc.alpha_bar_to_sigma(alpha_bar)
+    ve, root = step_coefficients(sigma, "ve", eta), np.sqrt(alpha_bar)
+    scaled = ve * np.stack([root[:-1] / root[1:], root[:-1], root[:-1]], axis=1)
+    np.testing.assert_allclose(got, scaled, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_schedule_that_ends_at_one_is_the_limit_of_small_ends(eta):
+    """Gains, variances and the closed product are continuous there."""
+    alpha_bar = sc.ddpm_respaced(12)
+    near = alpha_bar.copy()
+    near[0] = 1.0 - 1e-12
+    exact, close_by = (transfer(LAM, a, eta=eta) for a in (alpha_bar, near))
+    np.testing.assert_allclose(exact.D1, close_by.D1, rtol=1e-4)
+    np.testing.assert_allclose(exact.var, close_by.var, rtol=1e-4)
+    np.testing.assert_allclose(exact.D2, 1.0 - np.sqrt(alpha_bar[-1]) * exact.D1, rtol=1e-13)
+    if eta == 0.0:
+        close(ddim_gain(LAM, alpha_bar), exact.D1)
+        product = np.ones_like(LAM)
+        for s in range(1, 13):
+            a, b, _ = posterior_oracle.coefficients(alpha_bar, s, 0.0)
+            ab = alpha_bar[s]
+            product = product * (a + b * np.sqrt(ab) * LAM / (ab * LAM + 1 - ab))
+        close(exact.D1, product)
+        assert np.all(exact.D1 <= flow_gain(LAM, alpha_bar))
+    close(flow_gain(LAM, alpha_bar), np.sqrt(LAM / (alpha_bar[-1] * LAM + 1 - alpha_bar[-1])))
+    limit = continuous_limit(LAM, alpha_bar, eta=eta)
+    many = transfer(LAM, sc.ddpm_respaced(1000), eta=eta)
+    np.testing.assert_allclose(limit.var[0], many.var[0], rtol=0.05)
+
+
+def test_modes_without_variance_end_at_the_mean():
+    t = transfer([0.0, 1.0], sc.ddpm_respaced(5))
+    assert t.D1[0] == 0.0
+    assert t.D2[0] == 1.0
+    with pytest.raises(ValueError, match="limit needs lam > 0"):
+        continuous_limit([0.0], sc.ddpm_respaced(5))

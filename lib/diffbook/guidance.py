@@ -18,7 +18,7 @@ gradient of ``|r|^2`` by ``zeta'/|r|``, its code multiplies the gradient of ``|r
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,15 +34,18 @@ Array = NDArray[np.float64]
 # --- coefficients -----------------------------------------------------------------------------
 
 
-def _levels(alpha_bar: ArrayLike) -> tuple[Array, Array, Array, Array]:
+def levels(alpha_bar: ArrayLike) -> tuple[Array, Array, Array, Array]:
     """Columns (S, 1): ``alpha_bar`` and ``sigma`` before the step and after it."""
     ab = validate_alpha_bar(alpha_bar, allow_one=True)
     sigma = alpha_bar_to_sigma(ab)
     return ab[1:, None], ab[:-1, None], sigma[1:, None], sigma[:-1, None]
 
 
-def _ddim(alpha_bar: ArrayLike, eta: float) -> tuple[Array, Array, Array]:
-    """DDIM's coefficients of the state and of the denoiser's answer, and the noise variance."""
+def ddim_coefficients(alpha_bar: ArrayLike, eta: float) -> tuple[Array, Array, Array]:
+    """DDIM's coefficients of the state and of the denoiser's answer, and the noise variance.
+
+    All are columns (S, 1), as from `fraction_coefficients`.
+    """
     if not 0.0 <= eta <= 1.0:
         raise ValueError(f"eta must lie in [0, 1] (0 is DDIM, 1 is DDPM), got {eta!r}")
     ab = validate_alpha_bar(alpha_bar, allow_one=True)
@@ -50,11 +53,17 @@ def _ddim(alpha_bar: ArrayLike, eta: float) -> tuple[Array, Array, Array]:
     return a, b, c**2
 
 
-def _fraction(alpha_bar: ArrayLike, f: float, name: str) -> tuple[Array, Array, Array]:
-    """Coefficients when a fraction f of the predicted noise's variance is drawn afresh."""
-    if not 0.0 <= f <= 1.0:
-        raise ValueError(f"{name} must lie in [0, 1], got {f if name == 'zeta' else f**0.5!r}")
-    ab, ab_next, _, _ = _levels(alpha_bar)
+def fraction_coefficients(
+    alpha_bar: ArrayLike, value: float, name: Literal["zeta", "eta"]
+) -> tuple[Array, Array, Array]:
+    """Coefficients when a fraction of the predicted noise's variance is drawn afresh.
+
+    The fraction is `value` if it is called "zeta", its square if it is called "eta".
+    """
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    f = value if name == "zeta" else value**2
+    ab, ab_next, _, _ = levels(alpha_bar)
     a = np.sqrt((1.0 - f) * (1.0 - ab_next) / (1.0 - ab))
     return a, np.sqrt(ab_next) - np.sqrt(ab) * a, f * (1.0 - ab_next)
 
@@ -65,8 +74,8 @@ def kappa(alpha_bar: ArrayLike, eta: float = 0.0) -> Array:
     ``kappa_s = b_s (1 - ab_s) / sqrt(ab_s)``: guidance ``g ~ grad log p(y | x_s)`` moves the
     denoiser's answer by ``(1 - ab_s) / sqrt(ab_s) g``, and the state by b_s times that.
     """
-    _, b, _ = _ddim(alpha_bar, eta)
-    ab = _levels(alpha_bar)[0]
+    _, b, _ = ddim_coefficients(alpha_bar, eta)
+    ab = levels(alpha_bar)[0]
     return (b * (1.0 - ab) / np.sqrt(ab)).ravel()
 
 
@@ -103,7 +112,7 @@ def _residual_form(problem: Problem, a: Array, b: Array, C2: Array, gain: NDArra
 
 def _wiener(problem: Problem, alpha_bar: ArrayLike) -> tuple[NDArray, Array, Array]:
     """``h*`` (m,), and slope and variance of the denoiser at every step (S, m)."""
-    ab = _levels(alpha_bar)[0]
+    ab = levels(alpha_bar)[0]
     return np.conj(problem.h), problem.slope(ab), problem.var_x0(ab)
 
 
@@ -112,7 +121,7 @@ def _wiener(problem: Problem, alpha_bar: ArrayLike) -> tuple[NDArray, Array, Arr
 
 def prior(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Steps:
     """DDIM without guidance: ignores the measurement."""
-    a, b, C2 = _ddim(alpha_bar, eta)
+    a, b, C2 = ddim_coefficients(alpha_bar, eta)
     return _residual_form(problem, a, b, C2, np.zeros((len(a), problem.lam.size)))
 
 
@@ -121,7 +130,7 @@ def ideal(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Steps:
 
     Its gain is the Kalman gain ``b_s v_s h* / (sigma_y^2 + |h|^2 v_s)`` with ``v_s = Var(x0 | x_s)``.
     """
-    a, b, C2 = _ddim(alpha_bar, eta)
+    a, b, C2 = ddim_coefficients(alpha_bar, eta)
     h, _, v = _wiener(problem, alpha_bar)
     kalman = ratio(v * h, problem.sigma_y**2 + np.abs(h) ** 2 * v)
     return _residual_form(problem, a, b, C2, b * kalman)
@@ -132,7 +141,7 @@ def dps(problem: Problem, alpha_bar: ArrayLike, weights: ArrayLike, *, eta: floa
 
     Source: Chung et al. 2023 (arXiv 2209.14687), Algorithm 1, with the weight of the squared norm.
     """
-    a, b, C2 = _ddim(alpha_bar, eta)
+    a, b, C2 = ddim_coefficients(alpha_bar, eta)
     h, w, _ = _wiener(problem, alpha_bar)
     return _residual_form(problem, a, b, C2, 2.0 * check_weights(weights, len(a)) * w * h)
 
@@ -152,10 +161,10 @@ def pigdm(
 
     Source: Song, Vahdat, Mardani, Kautz 2023 (ICLR, "Pseudoinverse-guided diffusion models").
     """
-    a, b, C2 = _ddim(alpha_bar, eta)
+    a, b, C2 = ddim_coefficients(alpha_bar, eta)
     h, w, _ = _wiener(problem, alpha_bar)
     theta = pigdm_published(alpha_bar) if weights is None else weights
-    r2 = 1.0 - _levels(alpha_bar)[0] if r2 is None else check_weights(r2, len(a), "r2")
+    r2 = 1.0 - levels(alpha_bar)[0] if r2 is None else check_weights(r2, len(a), "r2")
     unit = ratio(w * h, r2 * np.abs(h) ** 2 + problem.sigma_y**2)
     return _residual_form(problem, a, b, C2, check_weights(theta, len(a)) * unit)
 
@@ -171,8 +180,8 @@ def diffpir(
 
     Source: Zhu et al. 2023 (arXiv 2305.08995), Algorithm 1.
     """
-    a, b, C2 = _fraction(alpha_bar, zeta, "zeta")
-    sigma = _levels(alpha_bar)[2]
+    a, b, C2 = fraction_coefficients(alpha_bar, zeta, "zeta")
+    sigma = levels(alpha_bar)[2]
     rho = check_weights(weights, len(a)) * problem.sigma_y**2 / sigma**2
     h = np.conj(problem.h)
     return _residual_form(problem, a, b, C2, b * ratio(h, np.abs(h) ** 2 + rho))
@@ -193,9 +202,9 @@ def ddnm(
 
     Source: Wang, Yu, Zhang 2023 (arXiv 2212.00490), Algorithm 1.
     """
-    a, b, C2 = _fraction(alpha_bar, eta**2, "eta")
+    a, b, C2 = fraction_coefficients(alpha_bar, eta, "eta")
     theta = check_weights(np.ones(len(a)) if weights is None else weights, len(a))
-    root = np.sqrt(_levels(alpha_bar)[1])
+    root = np.sqrt(levels(alpha_bar)[1])
     return _residual_form(problem, a, b, C2, theta * root * pseudo_inverse(problem.h, rcond))
 
 
@@ -211,9 +220,9 @@ def ddnm_plus(
 
     Source: Wang, Yu, Zhang 2023 (arXiv 2212.00490), Section 3.3 and appendix, in its SVD form.
     """
-    a, b, fresh = _fraction(alpha_bar, eta**2, "eta")
+    a, b, fresh = fraction_coefficients(alpha_bar, eta, "eta")
     theta = check_weights(np.ones(len(a)) if weights is None else weights, len(a))
-    _, ab, _, _ = _levels(alpha_bar)
+    _, ab, _, _ = levels(alpha_bar)
     inverse = pseudo_inverse(problem.h, rcond)
     size = np.abs(inverse)
     carried = np.sqrt(ab) * problem.sigma_y * size  # noise of the measurement at the next level
@@ -246,9 +255,9 @@ def ddrm(
     """
     if not 0.0 <= eta_b <= 1.0:
         raise ValueError(f"eta_b must lie in [0, 1], got {eta_b!r}")
-    a, b, fresh = _fraction(alpha_bar, eta**2, "eta")
+    a, b, fresh = fraction_coefficients(alpha_bar, eta, "eta")
     theta = check_weights(np.ones(len(a)) if weights is None else weights, len(a))
-    _, ab, sigma_all, sigma = _levels(alpha_bar)
+    _, ab, sigma_all, sigma = levels(alpha_bar)
     inverse = pseudo_inverse(problem.h, rcond)
     carried = problem.sigma_y * np.abs(inverse)  # the measurement's noise in units of the data
     clear, lost = (sigma >= carried) & (sigma > 0.0), inverse == 0.0
@@ -273,8 +282,8 @@ def ald(problem: Problem, alpha_bar: ArrayLike, weights: ArrayLike, *, eta: floa
 
     Source: the likelihood term of Jalal et al. 2021 (arXiv 2108.01368), inside DDIM.
     """
-    a, b, C2 = _ddim(alpha_bar, eta)
-    ab, _, sigma, _ = _levels(alpha_bar)
+    a, b, C2 = ddim_coefficients(alpha_bar, eta)
+    ab, _, sigma, _ = levels(alpha_bar)
     share = sigma**2 / (problem.sigma_y**2 + sigma**2)
     gain = check_weights(weights, len(a)) * b * share * np.conj(problem.h)
     return _steps(problem, a - np.real(gain * problem.h) / np.sqrt(ab), b, gain, C2)
@@ -296,7 +305,7 @@ def mcg(
     Source: Chung, Sim, Ryu, Ye 2022 (arXiv 2206.00941), eq. 14 and 15.
     """
     step = dps(problem, alpha_bar, weights, eta=eta)
-    ab = _levels(alpha_bar)[1]
+    ab = levels(alpha_bar)[1]
     inverse = pseudo_inverse(problem.h, rcond)
     keep = (inverse == 0.0).astype(float)
     return _steps(
@@ -336,7 +345,7 @@ def dps_normalised(
     if not np.isfinite(zeta_prime) or zeta_prime < 0:
         raise ValueError(f"zeta_prime must be finite and non-negative, got {zeta_prime!r}")
     ab = validate_alpha_bar(alpha_bar, allow_one=True)
-    a, b, C2 = (v[:, 0] for v in _ddim(alpha_bar, eta))
+    a, b, C2 = (v[:, 0] for v in ddim_coefficients(alpha_bar, eta))
     h2, power = np.abs(problem.h) ** 2, np.abs(problem.mu0) ** 2
     # x_s - E x_s|mean path = A1 (z - sqrt(ab_S) mu0) + A3 h* (y - h mu0) + injected noise.
     A1, A3, injected = np.ones(problem.lam.size), np.zeros(problem.lam.size), 0.0
@@ -369,13 +378,13 @@ def dps_literal(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> 
 
 def dps_annealed(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Array:
     """Weight with the noise level in the denominator, ``kappa / (2 (sigma_y^2 + sigma_s^2))``."""
-    sigma = _levels(alpha_bar)[2].ravel()
+    sigma = levels(alpha_bar)[2].ravel()
     return kappa(alpha_bar, eta) / (2.0 * (problem.sigma_y**2 + sigma**2))
 
 
 def pigdm_published(alpha_bar: ArrayLike) -> Array:
     """PiGDM's published weight ``sqrt(ab_s) (1 - ab_s)``: it does not shrink with the step."""
-    ab = _levels(alpha_bar)[0].ravel()
+    ab = levels(alpha_bar)[0].ravel()
     return np.sqrt(ab) * (1.0 - ab)
 
 
@@ -469,7 +478,7 @@ def _bound(
     options: dict,
 ) -> Array:
     base, slope = affine(method, problem, alpha_bar, **options)
-    w = problem.slope(_levels(alpha_bar)[0])
+    w = problem.slope(levels(alpha_bar)[0])
     fall = -(slope.P + slope.Q * w)
     with np.errstate(divide="ignore", invalid="ignore"):
         room = (slack + base.P + base.Q * w) / fall

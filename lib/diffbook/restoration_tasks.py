@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffbook import blocks, inverse
+from diffbook.block_chain import Chain
+from diffbook.block_samplers import inner
+from diffbook.block_weights import design_weights
 from diffbook.gaussian import GaussianPrior
 from diffbook.schedules import ddpm_respaced
 
@@ -150,7 +153,7 @@ def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArr
     """
     cap = None if method == "diffpir" else "no-overshoot"
     tikhonov = TIKHONOV * float(prior(data).lam.sum())
-    found = blocks.design_weights(
+    found = design_weights(
         block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
     )
     return found.weights
@@ -183,26 +186,24 @@ def _walk(
 ) -> tuple[NDArray, NDArray]:
     """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
     problem = blocks.merged(problem)
-    chain = blocks.Chain(problem, alpha_bar)
+    chain = Chain(problem, alpha_bar)
     used, power = np.array(weights, dtype=np.float64), np.empty(chain.S)
     m, r, g = chain.H.shape
     total = float(problem.count @ problem.lam.sum(1))
 
-    def inner(A: NDArray, B: NDArray) -> float:
+    def mean(A: NDArray, B: NDArray) -> float:
         # X = [D1 | D3] are the responses to the starting noise and to the measurement.
-        seen = np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1)
-        return float(np.einsum("m,mij,mij->", problem.count, seen, B.conj()).real)
+        return inner(problem, np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1), B)
 
     X = np.zeros((m, g, g + r), dtype=chain.H.dtype)
     X[:, np.arange(g), np.arange(g)] = 1.0
-    adjoint = np.conj(np.swapaxes(chain.H, 1, 2))
     unit = chain.family.filters(np.ones(chain.S))[0]
     for s in range(chain.S - 1, -1, -1):
         R = -(chain.H @ (chain.W[s] * X))
         R[:, np.arange(r), g + np.arange(r)] += 1.0
         kept = chain.keep[s] * X
-        push = chain.family.L[s][..., None] * (adjoint @ (unit[s][..., None] * R))
-        a, b, c = inner(kept, kept), inner(kept, push), inner(push, push)
+        push = chain.family.L[s][..., None] * (blocks.adjoint(chain.H) @ (unit[s][..., None] * R))
+        a, b, c = mean(kept, kept), mean(kept, push), mean(push, push)
         nominal = alpha_bar[s] * total + (1.0 - alpha_bar[s]) * problem.d
         if a + 2.0 * b * used[s] + c * used[s] ** 2 > slack * nominal:
             root = np.sqrt(max(b**2 - c * (a - slack * nominal), 0.0))

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from diffbook import blocks, zero_shot
+from diffbook import zero_shot
+from diffbook.block_chain import Chain
 from diffbook.restoration_tasks import (
     block_problem,
     designed_weights,
@@ -184,7 +185,7 @@ def curvature(
             found.append(
                 np.maximum(a[s - 1] + b[s - 1] * rayleigh.numpy(), 0) / (2 * strength.numpy())
             )
-    model_bound = blocks.Chain(block_problem(data, name), alpha_bar).bound("no-overshoot")
+    model_bound = Chain(block_problem(data, name), alpha_bar).bound("no-overshoot")
     sigma = np.sqrt((1.0 - alpha_bar[1:]) / alpha_bar[1:])
     return Curvature(sigma, designed_weights(data, name, S), model_bound, np.array(found))
 

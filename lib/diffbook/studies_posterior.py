@@ -112,6 +112,8 @@ def rule(
 ) -> tuple[str, Any, dict[str, Any]]:
     """Sampler, weights and options of a method named as in :data:`METHODS`, :data:`MORE_METHODS`.
 
+    Weights are an array (S,), or the number zeta' of the rule zeta'/|r|.
+
     Parameters
     ----------
     method, task, S
@@ -131,7 +133,7 @@ def rule(
     if method == "tuned" and zeta is None:
         raise ValueError("zeta: got None, expected the tuned zeta' of this task and S")
     if method in ("tuned", "standard"):
-        return "dps", zero_shot.normalised(zeta if method == "tuned" else 1.0), {}
+        return "dps", float(zeta if method == "tuned" else 1.0), {}
     if method == "PiGDM published":
         return "pigdm", guidance.pigdm_published(ddpm_respaced(S)), {}
     if method == "DiffPIR 7":
@@ -156,12 +158,29 @@ def restore(
     *,
     seeds: Sequence[int],
     **options: Any,
-):
+) -> tuple[NDArray[np.float32], int]:
     """Restore measurements y (n, ...) with one sampler of `zero_shot`, in float32 torch.
 
-    `seeds` (one per image) make the starting noise and that of the steps. Returns the sampler's
-    `Result`, whose sample is numpy.
+    Parameters
+    ----------
+    denoiser, task, y, S
+        What to restore, and in how many steps of `ddpm_respaced`.
+    sampler
+        Name of a function of `zero_shot`.
+    weights
+        Its weights (S,), a rule, or the number zeta' of the rule zeta'/|r|.
+    seeds
+        One per image, for the starting noise and that of the steps.
+    **options
+        Passed on to the sampler.
+
+    Returns
+    -------
+    sample : ndarray, shape (n, h, w)
+    nfe : int
+        Denoiser calls.
     """
+    weights = zero_shot.normalised(weights) if isinstance(weights, float) else weights
     like = torch.empty(0, dtype=torch.float32)
     x_T = initial_noise(seeds, task.operator.shape, like)
     call = getattr(zero_shot, sampler)
@@ -242,15 +261,22 @@ def run_cells(
     }  # fmt: skip
     networks = {k: network(data, k) for k in seeds}
 
-    def run(job: tuple[Task, int, str, int]) -> Cell:
+    def source(task: Task, S: int, method: str, k: int) -> tuple:
+        # Methods with equal weights (nothing to trim, zeta' tuned to 1) share one run.
+        sampler, used, options = rules[task.name, S, method]
+        return task.name, S, k, sampler, np.asarray(used).tobytes(), str(options)
+
+    def run(job: tuple[Task, int, str, int]) -> tuple[NDArray, NDArray, int]:
         task, S, method, k = job
-        sampler, weights, options = rules[task.name, S, method]
+        sampler, used, options = rules[task.name, S, method]
         y = measured(task, x0, seed, k)
         sample, nfe = restore(
-            networks[k], task, y, S, sampler, weights,
+            networks[k], task, y, S, sampler, used,
             seeds=noise_seeds(seed, k, n, 1), **options,
         )  # fmt: skip
-        return score(task, S, method, k, x0, y, sample, nfe, metrics)
+        return y, sample, nfe
 
+    jobs = {source(*job): job for job in plan}
     with _one_thread_each(), ThreadPoolExecutor(workers, initializer=_torch_threads) as pool:
-        return list(pool.map(run, plan))
+        done = dict(zip(jobs, pool.map(run, jobs.values()), strict=True))
+        return [score(*job, x0, *done[source(*job)], metrics) for job in plan]

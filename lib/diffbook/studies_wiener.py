@@ -271,3 +271,46 @@ def agreement(cells: Sequence[WienerCell], method: str) -> dict[int, tuple[float
             float(np.mean([c.per_image[k] for c in group])) for k in ("predicted MSE", "MSE")
         )
     return found
+
+
+def difference(
+    cells: Sequence[WienerCell], a: tuple[int, str], b: tuple[int, str], metric: str
+) -> tuple[float, float, float]:
+    """Mean of one (S, method) minus another with its 95 % interval, paired by patch, all seeds together.
+
+    Patches of different seeds are different, so every pair is a repetition of its own.
+    """
+    from diffbook.metrics.samples import paired_ci
+
+    def values(key: tuple[int, str]) -> NDArray[np.float64]:
+        group = sorted((c for c in cells if (c.S, c.method) == key), key=lambda c: c.seed)
+        return np.concatenate([c.per_image[metric] for c in group])
+
+    return paired_ci(values(a), values(b))
+
+
+def summary(
+    cells: Sequence[WienerCell], metrics: Sequence[str]
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Mean over seeds and its t interval: {metric: {method: (mean, low, high) for every S}}."""
+    from diffbook.metrics.samples import mean_ci
+
+    steps = sorted({c.S for c in cells})
+    return {
+        metric: {
+            method: np.array(
+                [
+                    mean_ci(
+                        [
+                            c.per_image[metric].mean()
+                            for c in cells
+                            if (c.S, c.method) == (S, method)
+                        ]
+                    )
+                    for S in steps
+                ]
+            )
+            for method in dict.fromkeys(c.method for c in cells)
+        }
+        for metric in metrics
+    }

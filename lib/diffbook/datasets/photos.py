@@ -51,6 +51,17 @@ def photograph(name: str) -> np.ndarray:
     FileNotFoundError
         If the installed package does not ship the file (nothing is downloaded instead).
     """
+    from skimage import color
+
+    image = _read(name)
+    grey = image if image.ndim == 2 else color.rgb2gray(image[..., :3])
+    grey = 2.0 * grey - 1.0
+    grey.flags.writeable = False
+    return grey
+
+
+def _read(name: str) -> np.ndarray:
+    """Read a bundled photograph from its package's folder, in [0, 1]."""
     if name not in PHOTOGRAPHS:
         raise ValueError(f"name: got {name!r}, expected one of {sorted(PHOTOGRAPHS)}")
     package, inside = PHOTOGRAPHS[name]
@@ -61,13 +72,9 @@ def photograph(name: str) -> np.ndarray:
             f"the installed package {package!r} does not ship {inside!r}; "
             "install the versions of requirements.lock"
         )
-    from skimage import color, io, util
+    from skimage import io, util
 
-    image = util.img_as_float64(io.imread(folder / inside))
-    grey = image if image.ndim == 2 else color.rgb2gray(image[..., :3])
-    grey = 2.0 * grey - 1.0
-    grey.flags.writeable = False
-    return grey
+    return util.img_as_float64(io.imread(folder / inside))
 
 
 def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list[np.ndarray]:
@@ -136,3 +143,55 @@ def patches(n: int, size: int = 16, split: str = "train", rng: int | np.random.G
     mirror = rng.random(n) < 0.5
     x[mirror] = x[mirror, :, ::-1]
     return x
+
+
+#: Colour photographs of each split of `colour_crops`: no photograph is in two splits.
+COLOUR_SPLITS = {
+    "train": ("astronaut", "coffee", "china", "rocket"),
+    "test": ("chelsea", "flower"),
+}
+
+
+def colour_crops(n: int, size: int, split: str = "train", rng: int | np.random.Generator = 0):
+    """Draw square colour crops of any size, for models of larger images.
+
+    Parameters
+    ----------
+    n
+        Number of crops, at least 1.
+    size
+        Side in pixels; the photographs are resampled so that their shorter side is 1.25 times it.
+    split
+        `"train"` or `"test"`: different photographs.
+    rng
+        Seed or generator that picks photograph, place and mirror image.
+
+    Returns
+    -------
+    ndarray, shape (n, 3, size, size), float64
+        Values in [-1, 1].
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    if n < 1 or size < 8:
+        raise ValueError(f"n, size: got {n} and {size}, expected n >= 1 and size >= 8")
+    if split not in COLOUR_SPLITS:
+        raise ValueError(f"split: got {split!r}, expected one of {sorted(COLOUR_SPLITS)}")
+    from skimage.transform import resize
+
+    rng, scaled = np.random.default_rng(rng), []
+    for name in COLOUR_SPLITS[split]:
+        image = _read(name)[..., :3]
+        factor = 1.25 * size / min(image.shape[:2])
+        shape = tuple(int(np.ceil(factor * side)) for side in image.shape[:2])
+        scaled.append(2.0 * resize(image, (*shape, 3), anti_aliasing=factor < 1) - 1.0)
+    crops = np.empty((n, 3, size, size))
+    for i in range(n):
+        image = scaled[rng.integers(len(scaled))]
+        top, left = (rng.integers(side - size + 1) for side in image.shape[:2])
+        crop = image[top : top + size, left : left + size]
+        crops[i] = np.moveaxis(crop[:, :: rng.choice((-1, 1))], -1, 0)
+    return np.clip(crops, -1.0, 1.0)

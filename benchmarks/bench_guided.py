@@ -1,0 +1,203 @@
+"""The zero-shot samplers' own cost, over the bare calls of their denoiser, and against deepinv.
+
+The bare calls see the very states that the sampler visited, in the same order, and draw the same
+noise; both are timed in turn, many times, in CPU seconds of this process on one thread. The overhead
+is the median ratio of neighbours. A guided step applies the degradation and its adjoint (two or
+four Fourier transforms for a blur), which plain DDIM does not: that is part of the overhead, and
+weighs the more the cheaper the denoiser is. For methods that differentiate the denoiser, a bare call
+is the call with its gradient.
+
+deepinv runs DPS with the same Gaussian denoiser, schedule, noise and weights, if it is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.bench_samplers import general_prior
+from benchmarks.timing import Report, Table, Target, cpu_seconds, median
+from diffbook import guidance, peer, schedules, training, zero_shot
+from diffbook.conditional import gaussian_vjp
+from diffbook.gaussian import GaussianPrior
+from diffbook.inverse import Blur, Degradation, Mask, gaussian_kernel, measure
+from diffbook.nets.unet import as_denoiser
+from diffbook.samplers import initial_noise, step_noise
+
+STEPS = 20
+SIGMA_Y = 0.05
+PLAIN = ("ald", "ddnm", "ddnm_plus", "ddrm", "diffpir")
+"""Methods without a gradient of the denoiser."""
+WEIGHTS = {"diffpir": 7.0, "dps": 0.01, "pigdm": 0.001}
+"""Constant weights, small enough that nothing overflows; 1 for the others."""
+
+
+def problem(operator: Degradation, x_T: Any, prior: GaussianPrior) -> dict[str, Any]:
+    """Measurements of prior samples, of the kind of ``x_T``, and how they were made."""
+    x0 = prior.sample(len(x_T), np.random.default_rng(0)).reshape(x_T.shape)
+    if isinstance(x_T, torch.Tensor):
+        x0 = torch.from_numpy(x0).to(x_T.dtype)
+    clean = operator.forward(x0)
+    noise = initial_noise(range(1000, 1000 + len(x_T)), tuple(clean.shape[1:]), like=clean)
+    return {"y": measure(operator, x0, SIGMA_Y, noise), "operator": operator, "sigma_y": SIGMA_Y}
+
+
+def with_gradient(denoiser: Callable[..., Any], v: torch.Tensor) -> Callable[..., Any]:
+    """Denoiser that is also differentiated at every call, as guidance through it needs."""
+
+    def call(x: torch.Tensor, alpha_bar: float) -> torch.Tensor:
+        leaf = x.detach().requires_grad_()
+        x0_hat = denoiser(leaf, alpha_bar)
+        torch.autograd.grad(x0_hat, leaf, v)
+        return x0_hat
+
+    return call
+
+
+def overhead(
+    method: str, denoiser: Callable[..., Any], x_T: Any, given: dict[str, Any], repeats: int
+) -> tuple[float, float, float, float]:
+    """Milliseconds of a bare call, overhead by medians and by minima, own microseconds of a step."""
+    alpha_bar = schedules.ddpm_respaced(STEPS)
+    sample = getattr(zero_shot, method)
+    options = {**given, "weights": np.full(STEPS, WEIGHTS.get(method, 1.0))}
+    noise = None
+    if method in ("ddnm", "ddnm_plus", "ddrm", "diffpir"):
+        noise = options["noise"] = step_noise(range(len(x_T)))
+    states = sample(denoiser, x_T, alpha_bar, keep_trajectory=True, **options).trajectory
+    visited = list(zip(states, alpha_bar[::-1].tolist(), strict=True))[:-1]
+    call = denoiser if method in PLAIN else with_gradient(denoiser, torch.ones_like(x_T))
+
+    def bare() -> None:
+        for s, (x, level) in zip(range(STEPS, 0, -1), visited, strict=True):
+            call(x, level)
+            if noise is not None and s > 1:  # the caller's function, part of the bare cost
+                noise(s, x)
+
+    def sampler() -> None:
+        sample(denoiser, x_T, alpha_bar, **options)
+
+    pairs = [(cpu_seconds(bare), cpu_seconds(sampler)) for _ in range(repeats)]
+    best_bare, best_sampler = (min(times) for times in zip(*pairs, strict=True))
+    return (
+        1e3 * best_bare / STEPS,
+        median(s / b for b, s in pairs) - 1.0,
+        best_sampler / best_bare - 1.0,
+        1e6 * (best_sampler - best_bare) / STEPS,
+    )
+
+
+def own_cost(quick: bool) -> Table:
+    """Overhead of every method over the recorded network and over analytic denoisers."""
+    table = Table(
+        f"Guided samplers' own cost over the bare denoiser calls, {STEPS} steps, one thread, CPU time",
+        ["denoiser", "batch", "degradation", "method", "ms a call", "overhead", "of best times",
+         "own us a step"],
+    )  # fmt: skip
+    model, _ = training.load_weights(training.weights_path("photos", 0))
+    kernel = gaussian_kernel(1.0, ndim=2, radius=3)
+    small, large = Blur.from_kernel(kernel, (16, 16)), Blur.from_kernel(kernel, (32, 32))
+    mask = Mask(np.random.default_rng(0).random((16, 16)) < 0.6)
+    images = initial_noise(range(64), (1, 16, 16), like=torch.zeros(1))
+    patches = initial_noise(range(64), (32, 32))
+    general, photo = general_prior(), GaussianPrior.inverse_f((32, 32))
+    tiny = GaussianPrior.inverse_f((16, 16))
+    plain, differentiable = as_denoiser(model), as_denoiser(model, differentiable=True)
+    net, shape = "U-Net, photos 16 x 16", "64 x 1 x 16 x 16"
+    cases = [
+        (net, shape, "blur", PLAIN, plain, images, problem(small, images, tiny)),
+        (net, shape, "mask", PLAIN, plain, images, problem(mask, images, tiny)),
+        (net + ", with gradient", shape, "blur", ("dps", "pigdm"), differentiable, images,
+         problem(small, images, tiny)),
+        ("analytic, general covariance", "64 x 32 x 32", "blur", PLAIN, general.denoise, patches,
+         problem(large, patches, photo)),
+    ]  # fmt: skip
+    repeats = 3 if quick else 21
+    for name, batch, degradation, methods, denoiser, x_T, given in cases[:1] if quick else cases:
+        for method in methods:
+            table.add(
+                name, batch, degradation, method, *overhead(method, denoiser, x_T, given, repeats)
+            )
+    return table
+
+
+def against_deepinv(quick: bool) -> Table:
+    """DPS with the analytic denoiser of a 1/f prior; one row with the reason without deepinv."""
+    S, size, n, repeats = (10, 32, 4, 3) if quick else (100, 64, 16, 9)
+    table = Table(
+        f"DPS with the same Gaussian denoiser, {n} x {size} x {size}, {S} steps, one thread, "
+        "CPU seconds",
+        ["sampler", "gradient", "s", "relative to deepinv", "difference of the samples"],
+    )
+    if peer.missing():
+        table.add(f"skipped: {peer.missing()}", None, None, None, None)
+        return table
+    prior = GaussianPrior.inverse_f((size, size))
+    operator = Blur.from_kernel(gaussian_kernel(1.5, ndim=2), (size, size))
+    x_T = initial_noise(range(n), (size, size), like=torch.zeros(1, dtype=torch.float64))
+    given = problem(operator, x_T, prior)
+    alpha_bar = peer.schedule(S)
+    kappa = guidance.kappa(alpha_bar)
+    # deepinv adds the gradient of the residual's norm to the score, which kappa carries to x.
+    rule = zero_shot.normalised(0.5 * kappa)
+    diffusion, physics = peer.sampler("dps_norm", prior, S), peer.physics(operator, SIGMA_Y)
+    single = {**given, "y": given["y"].float()}
+
+    def deepinv() -> torch.Tensor:
+        return diffusion(given["y"][:, None], physics, x_init=x_T[:, None])[:, 0]
+
+    def ours(x: torch.Tensor, arguments: dict, vjp: Any = None) -> torch.Tensor:
+        return zero_shot.dps(
+            prior.denoise, x, alpha_bar, weights=rule, vjp=vjp, **arguments
+        ).sample  # fmt: skip
+
+    ways: list[tuple[str, str, Callable[[], torch.Tensor]]] = [
+        ("deepinv, double with a single denoiser", "autograd", deepinv),
+        ("this library, double", "autograd", lambda: ours(x_T, given)),
+        ("this library, single", "autograd", lambda: ours(x_T.float(), single)),
+        ("this library, double", "closed form", lambda: ours(x_T, given, gaussian_vjp(prior))),
+    ]
+    exact = ways[-1][2]()
+    samples = [way() for _, _, way in ways]
+    # Interleaved, so that a busy moment of the machine falls on all.
+    times = [[cpu_seconds(way) for _, _, way in ways] for _ in range(repeats)]
+    columns = list(zip(*times, strict=True))
+    for (name, gradient, _), spent, sample in zip(ways, columns, samples, strict=True):
+        gap = float((sample - exact).abs().max() / exact.abs().max())
+        ratio = median(t / base for t, base in zip(spent, columns[0], strict=True))
+        table.add(name, gradient, median(spent), ratio, gap)
+    return table
+
+
+def run(quick: bool = False) -> Report:
+    """Overhead over a network and over analytic denoisers; DPS beside deepinv's."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        cost, beside = own_cost(quick), against_deepinv(quick)
+    finally:
+        torch.set_num_threads(threads)
+    rows = [dict(zip(cost.columns, row, strict=True)) for row in cost.rows]
+    targets = [
+        Target(
+            f"overhead of methods without gradient over the network, worst of them ({kind})",
+            max(
+                row["overhead"]
+                for row in rows
+                if row["denoiser"].startswith("U-Net")
+                and row["method"] in PLAIN
+                and row["degradation"] == kind
+            ),
+            0.05,
+        )
+        for kind in ("blur",) + (() if quick else ("mask",))
+    ]
+    if len(beside.rows) > 1:
+        ratio = beside.column("relative to deepinv")[1]
+        targets.append(
+            Target("DPS by autograd in double precision, time over deepinv's", ratio, 1.0)
+        )
+    return Report([cost, beside], targets)
