@@ -27,6 +27,7 @@ FLOORS = {
     "related": 1,
     "heuristics": 1,
     "design": 1,
+    "kernels": 1,
     "inverse": 1,
     "colour": 1,
     "conditional": 1,

@@ -101,6 +101,21 @@ def test_steps_are_the_published_algorithm(setting, case, S):
     np.testing.assert_allclose(got, fft(expected.T), rtol=0, atol=1e-10 * np.abs(got).max())
 
 
+@over_cases
+def test_schedules_may_end_with_noise(case):
+    """``alpha_bar[0] < 1``: the last step draws noise, and the output keeps a part of it."""
+    g, ab = SMALL["with a zero"], np.array([0.97, 0.6, 0.1, 1e-3])
+    p = library(g)
+    t, M = ps.compose(p, ab, steps_of(p, ab, case)), dense(g, ab, case)
+    size = np.abs(M.V).max()
+    np.testing.assert_allclose(oracle.circulant(t.V), M.V, rtol=0, atol=1e-10 * size)
+    np.testing.assert_allclose(
+        oracle.circulant(t.D2), M.D2, atol=1e-10 * np.abs(M.D2).max() + 1e-12
+    )
+    np.testing.assert_allclose(t.mse, M.mse(), rtol=1e-9)
+    np.testing.assert_allclose(t.consistency, M.consistency(), rtol=1e-8)
+
+
 @over_small
 @over_cases
 def test_composition_and_measures_are_those_of_dense_matrices(setting, case):
@@ -397,6 +412,17 @@ def test_coverage_against_monte_carlo(case):
     assert t.coverage(0.5) == pytest.approx(t.coverage(levels)[0])
     error = np.sqrt(np.mean((x0 - mean) ** 2))
     assert t.spreadratio == pytest.approx(spread.mean() / error, rel=0.01)
+
+
+def test_bias_lowers_coverage():
+    """A wrong mean is an error of every pixel; intervals do not widen for it."""
+    p = ps.make_problem(np.ones(4), np.ones(4), 1.0, mu0=[4.0, 0.0, 0.0, 0.0])
+    off = ps.PosteriorTransfer(p, np.zeros(4), 0.75 - p.K, p.K, np.full(4, 0.5))
+    assert off.bias.sum() == pytest.approx(1.0)
+    # Mean variance 1/2, mean squared error 1/2 + 1/4.
+    expected = 2.0 * norm.cdf(norm.ppf(0.95) * np.sqrt(0.5 / 0.75)) - 1.0
+    assert off.coverage(0.9) == pytest.approx(expected, rel=1e-12)
+    assert off.spreadratio == pytest.approx(np.sqrt(0.5 / 0.75), rel=1e-12)
 
 
 def test_coverage_of_reference_methods():

@@ -324,6 +324,47 @@ def test_tikhonov_keeps_the_weights_near_the_reference():
     assert loss[1] == pytest.approx(1.79, rel=0.03)
 
 
+def test_random_starts_follow_their_generator():
+    p, ab = setting("B", 5)
+    made = [
+        wt.design_weights(p, ab, n_random=2, rng=np.random.default_rng(seed), max_iter=0).starts[2:]
+        for seed in (0, 0, 1)
+    ]
+    weights = [[w for _, _, w in starts] for starts in made]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.allclose(weights[0], weights[2])
+    assert not np.allclose(weights[0][0], weights[0][1])
+
+
+def test_penalised_design_is_a_stationary_point():
+    """Of the sum of distance and penalty, and away from the cap."""
+    p, ab = setting("B", 6)
+    tikhonov = 0.05
+    found = wt.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
+    _, grad = wt.objective_and_grad(p, ab, found.weights)
+    x = np.log(found.weights / found.reference)
+    slope = grad * found.weights + 2.0 * tikhonov * x
+    free = found.weights < gd.no_overshoot_bound(p, ab) * (1.0 - 1e-6)
+    assert free.any()
+    assert np.max(np.abs(slope[free])) < 1e-4 * found.objective
+    assert np.all(slope[~free] <= 1e-9)
+
+
+def test_penalty_decides_between_starts():
+    """A far start with a smaller distance loses, if the penalty says so."""
+    p, ab = setting("B", 5)
+    far = tuned("B", 5).weights
+    kept = {}
+    for tikhonov in (0.0, 10.0):
+        found = wt.design_weights(p, ab, tikhonov=tikhonov, starts={"far": far}, max_iter=0)
+        kept[tikhonov] = found.weights
+        total = [
+            v + tikhonov * np.sum(np.log(w / found.reference) ** 2) for _, v, w in found.starts
+        ]
+        np.testing.assert_allclose(found.weights, found.starts[int(np.argmin(total))][2])
+    assert not np.allclose(kept[0.0], kept[10.0])
+
+
 def test_starts_are_kept_and_named():
     p, ab = setting("A", 5)
     extra = {"mine": np.full(5, 0.4), "wild": np.full(5, 1e9)}

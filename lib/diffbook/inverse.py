@@ -22,6 +22,37 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook.kernels import (
+    box_kernel,
+    gaussian_kernel,
+    gaussian_transfer,
+    motion_kernel,
+    signal_shape,
+)
+
+__all__ = [
+    "RCOND",
+    "Blur",
+    "Degradation",
+    "Downsampling",
+    "Mask",
+    "adjoint_solve",
+    "box_kernel",
+    "check_measurement",
+    "from_range",
+    "gaussian_kernel",
+    "gaussian_transfer",
+    "identity",
+    "kept",
+    "matrix",
+    "measure",
+    "motion_kernel",
+    "pinv",
+    "solve",
+    "times",
+    "to_range",
+]
+
 Shape = tuple[int, ...]
 
 RCOND = 1e-8
@@ -85,7 +116,7 @@ class Blur:
         shape : int or tuple of int
             Shape of a signal.
         """
-        kernel, shape = _finite(kernel, "kernel"), _shape(shape)
+        kernel, shape = _finite(kernel, "kernel"), signal_shape(shape)
         if kernel.ndim != len(shape):
             raise ValueError(
                 f"kernel must have {len(shape)} dimensions like a signal of shape {shape}, got "
@@ -110,7 +141,7 @@ class Blur:
             If ``h[-k] = conj(h[k])`` fails: a real signal would not stay real.
         """
         h = np.asarray(h, dtype=np.complex128)
-        _shape(h.shape, "the shape of h")
+        signal_shape(h.shape, "the shape of h")
         if not np.all(np.isfinite(h)):
             raise ValueError("h must be an array of finite numbers")
         gap = np.abs(h - np.conj(_mirrored(h)))
@@ -173,7 +204,7 @@ class Downsampling:
     blur: Blur | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", _shape(self.shape))
+        object.__setattr__(self, "shape", signal_shape(self.shape))
         if isinstance(self.factor, bool) or not isinstance(self.factor, (int, np.integer)):
             raise ValueError(f"factor must be an integer of at least 1, got {self.factor!r}")
         if self.factor < 1 or any(n % self.factor for n in self.shape):
@@ -248,7 +279,7 @@ class Mask:
         mask = np.asarray(self.mask)
         if mask.dtype != np.bool_:
             raise ValueError(f"mask must be an array of booleans, got dtype {mask.dtype}")
-        _shape(mask.shape, "the shape of mask")
+        signal_shape(mask.shape, "the shape of mask")
         if not mask.any():
             raise ValueError("mask must keep at least one sample, but is False everywhere")
         object.__setattr__(self, "mask", mask)
@@ -304,101 +335,7 @@ class Mask:
 
 def identity(shape: int | Sequence[int]) -> Blur:
     """Degradation that changes nothing: with noise, the denoising problem."""
-    return Blur(np.ones(_shape(shape), dtype=np.complex128))
-
-
-# --- kernels ----------------------------------------------------------------------------------
-
-
-def gaussian_kernel(std: float, ndim: int = 1, radius: int | None = None) -> NDArray[np.float64]:
-    """Gaussian kernel of standard deviation ``std`` (samples), sum 1.
-
-    Parameters
-    ----------
-    std : float
-        Positive.
-    ndim : {1, 2}
-        Number of dimensions.
-    radius : int, optional
-        Half-length: the sizes are ``2 radius + 1``; four standard deviations by default.
-    """
-    if not (np.isfinite(std) and std > 0):
-        raise ValueError(f"std must be positive and finite, got {std!r}")
-    radius = int(np.ceil(4.0 * std)) if radius is None else radius
-    if radius < 0:
-        raise ValueError(f"radius must be non-negative, got {radius!r}")
-    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / std) ** 2)
-    return _power(line / line.sum(), ndim)
-
-
-def box_kernel(size: int, ndim: int = 1) -> NDArray[np.float64]:
-    """Mean over ``size`` samples of every axis."""
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size!r}")
-    return _power(np.full(size, 1.0 / size), ndim)
-
-
-def motion_kernel(length: float, angle: float, size: int) -> NDArray[np.float64]:
-    """Straight motion with constant speed during the exposure, sum 1.
-
-    Parameters
-    ----------
-    length : float in [1, size]
-        Length of the path in samples; 1 is no motion.
-    angle : float
-        Degrees from the horizontal axis, counter-clockwise as seen.
-    size : int
-        Odd size of the square kernel.
-
-    Returns
-    -------
-    ndarray, shape (size, size)
-        The path, bilinearly spread over the grid.
-    """
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size must be odd and at least 1, got {size!r}")
-    if not 1.0 <= length <= size:
-        raise ValueError(f"length must lie in [1, size = {size}], got {length!r}")
-    if not np.isfinite(angle):
-        raise ValueError(f"angle must be finite, got {angle!r}")
-    # The path's points, dense beside the grid; rows count downwards.
-    path = np.linspace(-0.5, 0.5, 20 * size + 1) * (length - 1.0)
-    direction = np.array([[-np.sin(np.deg2rad(angle))], [np.cos(np.deg2rad(angle))]])
-    points = direction * path + size // 2
-    grid = np.arange(size)
-    rows, columns = np.maximum(0.0, 1.0 - np.abs(points[:, None] - grid[:, None]))
-    kernel = rows @ columns.T
-    return kernel / kernel.sum()
-
-
-def gaussian_transfer(
-    shape: int | Sequence[int], std: float, shift: float = 0.0
-) -> NDArray[np.complex128]:
-    """Transfer function ``exp(-(std w)^2 / 2 - i shift w)`` of a Gaussian blur with a shift.
-
-    Parameters
-    ----------
-    shape : int or tuple of int
-        Shape of a signal.
-    std : float
-        Standard deviation in samples, non-negative (0: the shift alone).
-    shift : float
-        Displacement along every axis in samples. Where a size is even, the Nyquist frequency
-        takes the real part, as it must for real signals.
-    """
-    shape = _shape(shape)
-    if not (np.isfinite(std) and std >= 0):
-        raise ValueError(f"std must be non-negative and finite, got {std!r}")
-    if not np.isfinite(shift):
-        raise ValueError(f"shift must be finite, got {shift!r}")
-    h = np.ones((1,) * len(shape), dtype=np.complex128)
-    for axis, n in enumerate(shape):
-        w = 2.0 * np.pi * np.fft.fftfreq(n)
-        line = np.exp(-0.5 * (std * w) ** 2 - 1j * shift * w)
-        if n % 2 == 0:
-            line[n // 2] = line[n // 2].real
-        h = h * np.expand_dims(line, [i for i in range(len(shape)) if i != axis])
-    return h
+    return Blur(np.ones(signal_shape(shape), dtype=np.complex128))
 
 
 # --- calculations with any degradation --------------------------------------------------------
@@ -536,13 +473,6 @@ def _check_sigma_y(sigma_y: float) -> None:
         raise ValueError(f"sigma_y must be non-negative and finite, got {sigma_y!r}")
 
 
-def _shape(shape: int | Sequence[int], name: str = "shape") -> Shape:
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if len(sizes) not in (1, 2) or any(n < 1 for n in sizes):
-        raise ValueError(f"{name} must be one or two sizes of at least 1, got {shape!r}")
-    return tuple(int(n) for n in sizes)
-
-
 def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:
     values = np.asarray(values, dtype=np.float64)
     if values.size == 0 or not np.all(np.isfinite(values)):
@@ -562,12 +492,6 @@ def _checked(x: Any, shape: Shape, name: str, owner: str = "of the degradation")
 def _mirrored(h: NDArray) -> NDArray:
     """Values at the opposite frequencies, ``h[-k]``."""
     return h[np.ix_(*(-np.arange(n) % n for n in h.shape))]
-
-
-def _power(line: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
-    if ndim not in (1, 2):
-        raise ValueError(f"ndim must be 1 or 2, got {ndim!r}")
-    return line if ndim == 1 else np.outer(line, line)
 
 
 def _inverse(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -112,3 +112,43 @@ def wiener_gallery(
     ).sample.reshape(n, draws, *shape)  # fmt: skip
     mean = posterior_mean(case, y)
     return Gallery(x0[list(which)], y, mean, x[:, :keep], x.std(1, ddof=1))
+
+
+def as_grid(
+    galleries: dict[str, Gallery], count: int = 2, mean: str = "mean"
+) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
+    """Arrange restorations of the same images by several methods as rows of a grid.
+
+    Parameters
+    ----------
+    galleries
+        By the heading of their samples; mean and standard deviation are those of the first.
+    count
+        Samples of each.
+    mean
+        Heading of the mean.
+
+    Returns
+    -------
+    rows, std
+        As `plotting_restoration.restoration_grid` takes them, one row per image.
+    """
+    first, rows, std = next(iter(galleries.values())), {}, {}
+    for i, original in enumerate(first.original):
+        label = str(i + 1)
+        rows[label] = {"original": original, "measured": first.measurement[i], mean: first.mean[i]}
+        for name, found in galleries.items():
+            rows[label] |= {f"{name} {j + 1}": found.samples[i, j] for j in range(count)}
+        std[label] = first.std[i]
+    return rows, std
+
+
+def by_task(
+    galleries: dict[str, Gallery], count: int = 3
+) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
+    """Arrange the first image of several tasks as rows of a grid; see `as_grid`."""
+    grids = {task: as_grid({"sample": found}, count) for task, found in galleries.items()}
+    return (
+        {task: rows["1"] for task, (rows, _) in grids.items()},
+        {task: std["1"] for task, (_, std) in grids.items()},
+    )
