@@ -363,6 +363,8 @@ def dps_normalised(
 
 def dps_constant(alpha_bar: ArrayLike, zeta: float) -> Array:
     """Return the same weight at every step, (S,)."""
+    if not np.isfinite(zeta) or zeta < 0:
+        raise ValueError(f"zeta must be finite and non-negative, got {zeta!r}")
     return np.full(len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1, float(zeta))
 
 
@@ -437,6 +439,8 @@ def reference(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Ar
     """
     h, w, v = _wiener(problem, alpha_bar)
     weight = problem.count * w**2 * np.abs(h) ** 2 * problem.S_y
+    if not np.any(weight):
+        raise ValueError("problem.h must not be zero everywhere: there is nothing to be guided by")
     exact = kappa(alpha_bar, eta)[:, None] * ratio(1.0, problem.sigma_y**2 + np.abs(h) ** 2 * v)
     average = np.sum(weight * exact, axis=1) / np.sum(weight, axis=1)
     return 0.5 * np.minimum(average, stability_bound(problem, alpha_bar, eta=eta))

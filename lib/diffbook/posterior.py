@@ -321,10 +321,13 @@ class PosteriorTransfer:
         deviation s; the pixel's true error has another one. Both are equal for all pixels, as
         everything is stationary (the error of the mean is spread evenly over them).
         """
+        level = np.asarray(level, dtype=np.float64)
+        if not np.all((level > 0.0) & (level < 1.0)):
+            raise ValueError(f"level must lie in (0, 1), got {level}")
         p = self.problem
         s2 = p.count @ self.V / p.d
         e2 = (p.mmse + np.sum(self.bias + self.gain)) / p.d
-        z = ndtri(0.5 + 0.5 * np.asarray(level))
+        z = ndtri(0.5 + 0.5 * level)
         return 2.0 * ndtr(z * np.sqrt(s2 / e2)) - 1.0
 
     @property
@@ -386,8 +389,11 @@ def run(
     ndarray, shape (n, m)
     """
     alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
-    y = np.asarray(y)
-    x = steps.start_y * y + np.sqrt(steps.start_var) * np.asarray(x_S)
+    x_S, y = np.asarray(x_S), np.asarray(y)
+    for name, value in (("x_S", x_S), ("y", y)):
+        if value.shape != (len(y), problem.lam.size):
+            raise ValueError(f"{name} must have shape (n, {problem.lam.size}), got {value.shape}")
+    x = steps.start_y * y + np.sqrt(steps.start_var) * x_S
     for s in range(len(alpha_bar) - 1, 0, -1):
         w = problem.slope(alpha_bar[s])
         x0_hat = problem.mu0 + w * (x - np.sqrt(alpha_bar[s]) * problem.mu0)

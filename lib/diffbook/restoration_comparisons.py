@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,3 +104,24 @@ def quality_table(
                 )
                 row[list(steps).index(S)] = triple
     return found
+
+
+#: Names that figures show for the methods and metrics of the studies.
+LABELS = {
+    "designed": "DPS designed",
+    "designed, trimmed": "DPS designed, trimmed",
+    "tuned": "DPS tuned",
+    "standard": "DPS standard",
+    "zeta' = 1": "DPS standard",
+    "zeta' = 0.3": "DPS, ζ′ = 0.3",
+    "PSNR": "PSNR (dB)",
+    "gabor": "Fréchet (Gabor)",
+}
+
+
+def labelled(table: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Put the figures' names of metrics and methods in place of the studies' own."""
+    return {
+        LABELS.get(metric, metric): {LABELS.get(name, name): v for name, v in group.items()}
+        for metric, group in table.items()
+    }

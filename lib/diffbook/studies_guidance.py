@@ -69,6 +69,24 @@ def standard_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]
     }
 
 
+def other_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]:
+    """Return methods that the table leaves out: they need a rank, or are not meant for blurs."""
+    weight = guidance.reference(problem, alpha_bar)
+    return {
+        "DPS, eta = 0.5": guidance.dps(problem, alpha_bar, weight, eta=0.5),
+        "DDNM": guidance.ddnm(problem, alpha_bar, rcond=0.05),
+        "ALD": guidance.ald(problem, alpha_bar, np.ones(len(weight))),
+        "MCG": guidance.mcg(problem, alpha_bar, weight, rcond=0.05),
+    }
+
+
+def fate(problem: Problem) -> list[float]:
+    """Measurement noise, smallest distortion, and numbers of modes passed, restored and lost."""
+    passed, lost = problem.rho > 0.9, problem.rho < 0.1
+    counts = (passed.sum(), (~passed & ~lost).sum(), lost.sum())
+    return [problem.sigma_y, problem.mmse, *map(float, counts)]
+
+
 def method_table(
     problem: Problem,
     steps: Sequence[int],
@@ -120,6 +138,65 @@ def normalised_grid(problem: Problem, steps: Sequence[int], zeta_primes: ArrayLi
                 ]
             )
     return np.nan_to_num(np.array(table), nan=np.inf, posinf=np.inf)
+
+
+def single_rule(
+    problem: Problem, steps: Sequence[int], grid: ArrayLike | None = None
+) -> tuple[float, dict[int, float]]:
+    """Return what one ``zeta'`` for all numbers of steps loses at worst, and the best one for each.
+
+    Parameters
+    ----------
+    grid : array_like, optional
+        Values of zeta' that are tried.
+    """
+    grid = np.geomspace(0.03, 5.0, 60) if grid is None else np.asarray(grid)
+    table = normalised_grid(problem, steps, grid)
+    loss = np.min(np.max(table / table.min(axis=1, keepdims=True), axis=0))
+    best = np.round(grid[table.argmin(axis=1)], 2).tolist()
+    return float(loss), dict(zip(steps, best, strict=True))
+
+
+def start_spread(family: Mapping[int, weights.Design]) -> float:
+    """Worst objective that a deterministic start reached, over the best of all starts."""
+    return max(
+        value / design.objective
+        for design in family.values()
+        for start, value, _ in design.starts
+        if start in ("reference", "normalised")
+    )
+
+
+def basin_designs(
+    problems: Mapping[str, Problem], alpha_bar: ArrayLike, n: int, seed: int = 0
+) -> dict[str, weights.Design]:
+    """Design DPS weights for the three problems from many random starts, and for A regularised."""
+    rng = np.random.default_rng([seed, 1])
+    free = {"A: deblurring": "A", "B: denoising": "B", "C: strong blur": "C"}
+    found = {
+        label: weights.design_weights(problems[name], alpha_bar, n_random=n, rng=rng)
+        for label, name in free.items()
+    }
+    found["A, regularised"] = weights.design_weights(
+        problems["A"], alpha_bar, n_random=n, rng=rng, cap="no-overshoot", tikhonov=1e-3
+    )
+    return found
+
+
+def random_ends(design: weights.Design) -> Array:
+    """Objectives that the random starts of a design reached, sorted."""
+    return np.sort([value for start, value, _ in design.starts if start.startswith("random")])
+
+
+def distinct_minima(
+    design: weights.Design, count: int = 3, gap: float = 0.01
+) -> list[tuple[Array, float]]:
+    """Best local minima of a design whose objectives differ by more than `gap`: (weights, value)."""
+    found: list[tuple[Array, float]] = []
+    for _, value, theta in sorted(design.starts, key=lambda item: item[1]):
+        if len(found) < count and (not found or value > (1.0 + gap) * found[-1][1]):
+            found.append((theta, value))
+    return found
 
 
 def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:

@@ -59,6 +59,19 @@ def plane_gaps(problem: Problem) -> Array:
     return np.array([abs(a / b - 1.0) for a, b in pairs])
 
 
+def plane_bounds(
+    problem: Problem,
+) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
+    """Points (MSE, W2^2) of the MMSE estimate, the map and the posterior sample, and the bound."""
+    plane = posterior.distortion_perception(problem)
+    points = {
+        "MMSE": (plane["d_min"], plane["p_max"]),
+        "map": (plane["d_map"], 0.0),
+        "posterior": (plane["d_posterior"], 0.0),
+    }
+    return points, (plane["mse"], plane["perception"])
+
+
 def plane_curve(
     problem: Problem,
     alpha_bar: ArrayLike,
@@ -171,7 +184,7 @@ def over_problems(
         small, rng = posterior.merged(p), np.random.default_rng(seed)
         found = {
             "ideal": w2(small, ab, guidance.ideal(small, ab)),
-            "DPS, best zeta'/|r|": guidance.best_normalised(small, ab)[1],
+            "DPS, best ζ′": guidance.best_normalised(small, ab)[1],
         }
         for label, method in (("DPS", "dps"), ("PiGDM", "pigdm"), ("DiffPIR", "diffpir")):
             best = weights.design_weights(small, ab, method, n_random=n_random, rng=rng)

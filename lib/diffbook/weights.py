@@ -304,7 +304,8 @@ def design_weights(
     tikhonov : float
         Weight of the penalty ``sum log(weight / reference)^2``, in units of the objective.
     starts : mapping of str to array_like (S,), optional
-        Starts in addition to the reference (and, for DPS, the best normalised weights).
+        Starts in addition to the reference (and, for DPS, the best normalised weights; for PiGDM,
+        those that are consistent with the score).
     n_random : int
         Random starts: every logarithm normal about the reference with standard deviation 1.5.
     rng : numpy.random.Generator, optional
@@ -349,6 +350,8 @@ def design_weights(
         best, _ = guidance.best_normalised(small, alpha_bar, eta=eta)
         normalised = guidance.dps_normalised(small, alpha_bar, best, eta=eta)
         candidates["normalised"] = np.log(normalised / reference)
+    if method == "pigdm":
+        candidates["kappa"] = np.log(guidance.kappa(alpha_bar) / reference)
     for name, start in (starts or {}).items():
         start = guidance.check_weights(start, len(reference), f"starts[{name!r}]").ravel()
         candidates[name] = np.log(np.maximum(start, 1e-300) / reference)
@@ -406,6 +409,7 @@ def _minimise(
         total = value + tikhonov * x @ x
         if not np.isfinite(total) or not np.all(np.isfinite(grad)):
             return 1e3, np.zeros_like(x)  # diverged in the line search: step back
+        total = max(total, np.finfo(float).tiny)  # a sampler can be exact where nothing is noisy
         return np.log(total), (grad * weights + 2.0 * tikhonov * x) / total
 
     return minimize(
