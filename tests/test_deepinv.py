@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffbook import guidance, peer, posterior, zero_shot
+from diffbook import guidance, peer, peer_record, posterior, zero_shot
 from diffbook.conditional import gaussian_vjp
 from diffbook.gaussian import GaussianPrior
 from diffbook.inverse import Blur, gaussian_kernel, gaussian_transfer, measure
@@ -240,3 +240,16 @@ def test_ddrm_halves_the_variance_of_self_paired_columns():
     assert np.sqrt(np.mean(z[:, ~paired] ** 2)) == pytest.approx(1.0, abs=0.1)
     assert share[:, ~paired].mean() == pytest.approx(1.0, abs=0.01)
     assert share[:, paired].mean() == pytest.approx(0.5, abs=0.02)
+
+
+@needs_deepinv
+def test_recorded_comparison_can_be_repeated():
+    found = peer_record.differences()
+    assert set(found) == set(peer_record.load()["differences"])
+    assert max(found.values()) < SINGLE
+
+
+def test_record_holds_small_differences():
+    recorded = peer_record.load()
+    assert recorded["deepinv"] == "0.5.0"
+    assert 0 < max(recorded["differences"].values()) < SINGLE

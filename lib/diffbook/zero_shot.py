@@ -526,16 +526,20 @@ def _measured(run: Run, sigma_y: float, rcond: float) -> tuple[NDArray, Any, NDA
 def _pull(op: Degradation, ybar: Any, rcond: float) -> Callable[..., Any]:
     """Replace the measured coordinates of a state and leave the others."""
     xp = array_namespace(ybar)
+    # A blur that loses no mode leaves nothing of the state: no need to transform it.
+    everything = op.spectrum is not None and bool(kept(op, rcond).all())
 
     def replaced(x: Any, x0_hat: Any, z: Any, level: float, gain: NDArray, fresh: NDArray) -> Any:
         """Coordinates ``level x0_hat + gain (ybar - x0_hat) + fresh z``."""
-        # One transform of a stack is cheaper than three of its parts.
-        parts = [x, x0_hat] if z is None else [x, x0_hat, z]
-        u = to_range(op, xp.stack(parts), rcond)
-        new = level * u[1] + times(ybar - u[1], gain)
+        # One transform of a stack is cheaper than those of its parts.
+        parts = [x0_hat] if z is None else [x0_hat, z]
+        u = to_range(op, xp.stack(parts if everything else [*parts, x]), rcond)
+        new = times(ybar, gain) + times(u[0], level - gain)
         if z is not None:
-            new += times(u[2], fresh)
-        new -= u[0]
+            new += times(u[1], fresh)
+        if everything:
+            return from_range(op, new, rcond)
+        new -= u[-1]
         return x + from_range(op, new, rcond)
 
     return replaced
