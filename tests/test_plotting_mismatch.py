@@ -14,8 +14,7 @@ def draw(**changes):
     given = {
         "radius": RADIUS,
         "slopes": {0.5: (1 / (1 + RADIUS), 1 / (2 + RADIUS)), 5.0: (0.1 * RADIUS, 0.2 * RADIUS)},
-        "sigma": SIGMA,
-        "overshoot": {"S = 10": SIGMA, "S = 25": 2 * SIGMA},
+        "overshoot": {"S = 10": (SIGMA, SIGMA), "S = 25": (SIGMA[1:], 2 * SIGMA[1:])},
     }
     return plotting_mismatch.mismatch(**{**given, **changes})
 
@@ -28,14 +27,15 @@ def test_both_panels_show_the_values():
         "Gaussian model",
     ]
     np.testing.assert_array_equal(top.lines[0].get_ydata(), 1 / (1 + RADIUS))
-    np.testing.assert_array_equal(bottom.lines[-1].get_ydata(), 2 * SIGMA)
+    np.testing.assert_array_equal(bottom.lines[-1].get_ydata(), 2 * SIGMA[1:])
     assert all(ax.get_xlabel() and ax.get_ylabel() for ax in (top, bottom))
 
 
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"overshoot": {"S = 10": SIGMA[:-1]}}, "S = 10"),
+        ({"overshoot": {"S = 10": (SIGMA, SIGMA[:-1])}}, "S = 10"),
+        ({"overshoot": {"S = 10": (-SIGMA, SIGMA)}}, "sigma"),
         ({"slopes": {0.5: (RADIUS[:-1], RADIUS)}}, "network"),
         ({"slopes": {}}, "nothing"),
     ],

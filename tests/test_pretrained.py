@@ -233,41 +233,19 @@ def test_weights_come_from_safetensors_only(tmp_path):
         pretrained.load_safetensors(model, tmp_path / "u.safetensors")
 
 
-def test_guided_colour_restoration_with_a_pretrained_model(tmp_path):
-    """A Gaussian's exact noise model behind the adapter: DPS has the error that theory predicts."""
-    from diffbook import studies_colour as colour
+def test_guided_restoration_with_a_pretrained_model():
+    """DPS with a Gaussian's exact noise model behind the adapter is DPS with its Wiener denoiser."""
     from diffbook.colour import ChannelPriors
-    from diffbook.inverse import Blur, gaussian_transfer
+    from diffbook.pretrained import Pretrained
+    from diffbook.studies_colour import deblur_colour
 
     prior = gaussian_prior()
     priors = ChannelPriors(np.eye(3), (prior, prior, prior))
-    case = colour.ColourSetting(priors, Blur.from_transfer(gaussian_transfer((8, 8), 1.0)), 0.1)
-    model = from_eps_model(EpsModel(), CHAIN, clip=None, batch=200)
-    alpha_bar = rounded(ddpm_respaced(10), CHAIN)
-    weights = colour.colour_weights(case, alpha_bar, network=False)
-    x0 = priors.sample(200, np.random.default_rng(0))
-    found = colour.colour_quality(model, case, alpha_bar, weights, x0)
-    error = found["designed"]["MSE"]
-    expected = colour.predicted_mse(case, alpha_bar, weights["designed"])
-    assert abs(error.mean() - expected) < 4 * error.std() / np.sqrt(200)
-    exact = colour.colour_quality(priors.denoise, case, alpha_bar, weights, x0, dtype=torch.float64)
-    np.testing.assert_allclose(found["designed"]["sample"], exact["designed"]["sample"], atol=2e-3)
-    assert error.mean() < found["standard"]["MSE"].mean()
-    capped = colour.colour_weights(case, alpha_bar, network=True)["designed"]
-    from diffbook.guidance import no_overshoot_bound
-
-    assert np.all(capped <= no_overshoot_bound(case.problem, alpha_bar) * (1 + 1e-9))
-    with pytest.raises(ValueError, match="x0: got shape"):
-        colour.colour_quality(model, case, alpha_bar, weights, x0[:, :1])
-
-
-def test_colour_setting_from_images():
-    from diffbook import studies_colour as colour
-
-    x = gaussian_prior().sample(300, np.random.default_rng(1))
-    # Three copies of one channel plus a little noise: one rotated channel has almost everything.
-    images = np.stack([x] * 3, -1) + 0.1 * np.random.default_rng(2).standard_normal((300, 8, 8, 3))
-    case = colour.colour_setting(images, 1.0, 0.1)
-    assert case.problem.d == 192
-    share = case.priors.lam.sum((1, 2))
-    assert share[0] > 50 * share[1]
+    x0 = priors.sample(6, np.random.default_rng(0))
+    adapted = from_eps_model(EpsModel(), CHAIN, clip=None)
+    found = deblur_colour(priors, x0, (10,), pretrained=Pretrained(adapted, SHAPE, CHAIN), std=1.0)
+    exact = deblur_colour(priors, x0, (10,), std=1.0)
+    assert [row.method for row in found] == [row.method for row in exact]
+    for a, b in zip(found[1:], exact[1:], strict=True):  # the designs differ: one is regularised
+        np.testing.assert_allclose(a.psnr, b.psnr, atol=0.02)
+    assert found[0].psnr.mean() > found[-1].psnr.mean()

@@ -384,7 +384,10 @@ def test_record_round_trip(tmp_path, cells, monkeypatch):
     }
     path = tmp_path / "record.json"
     posterior_record.write(path, document)
-    assert json.loads(path.read_text("utf-8")) == json.loads(json.dumps(document))
+    assert posterior_record.read(path) == json.loads(json.dumps(document))
+    posterior_record.write(tmp_path / "empty.json", document | {"cells": [], "differences": []})
+    assert posterior_record.load(tmp_path / "empty.json").rows == []
+    (tmp_path / "empty.json").unlink()
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     found = posterior_record.load(path)
     assert found.zetas == {("digits", "deblurring", 5): 1.0}

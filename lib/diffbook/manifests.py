@@ -95,6 +95,9 @@ def inputs(chapter: str, profile: str, parameters: Mapping[str, Any]) -> dict[st
         "parameters": digest(json.dumps(dict(parameters), sort_keys=True)),
         "library": digest_files([*library.rglob("*.py"), *library.rglob("*.json")]),
         "weights": digest_files(paths.weights().glob("*.safetensors")),
+        "studies": digest_files(
+            [*paths.studies().glob("*.json"), *paths.reference().glob("*.yaml")]
+        ),
         "paper": digest_files(paper),
         "recorded": digest_files(others),
         "packages": digest(json.dumps(packages(), sort_keys=True)),

@@ -72,6 +72,16 @@ def weights() -> Path:
     return root() / "data" / "weights"
 
 
+def studies() -> Path:
+    """Folder of recorded studies that are too long for a chapter (JSON), each with its command."""
+    return root() / "data" / "recorded"
+
+
+def reference() -> Path:
+    """Folder of values from independent computations that chapters compare with (YAML)."""
+    return root() / "data" / "reference"
+
+
 def recorded() -> Path:
     """Folder of the recorded manifests (JSON), under version control."""
     return root() / "data" / "results"

@@ -62,7 +62,7 @@ def differences(seed: int = 0) -> dict[str, float]:
 
 def default_path() -> Path:
     """File of the recorded comparison, under version control."""
-    return paths.root() / "data" / "recorded" / "02_deepinv.json"
+    return paths.studies() / "02_deepinv.json"
 
 
 def load() -> dict:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from diffbook.plotstyle import INK, SEQUENCE, done, filled, legend_below, panels, style, vector
+from diffbook.plotstyle import (
+    INK,
+    SEQUENCE,
+    done,
+    filled,
+    legend_below,
+    panels,
+    positive,
+    style,
+    vector,
+)
 
 
 def mismatch(
     radius: ArrayLike,
     slopes: Mapping[float, tuple[ArrayLike, ArrayLike]],
-    sigma: ArrayLike,
-    overshoot: Mapping[str, Sequence[float]],
+    overshoot: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     title: str | None = None,
 ) -> Figure:
@@ -27,21 +36,25 @@ def mismatch(
         Radial frequencies in cycles per image.
     slopes : mapping
         Noise level to (network, model), slopes of the denoiser times ``sqrt(alpha_bar)``, (r,).
-    sigma : array, shape (S,)
-        Noise levels of the steps of a guided sampler, positive.
     overshoot : mapping
-        Name to weights over the network's own no-overshoot bound, (S,).
+        Name to (noise levels of a guided sampler's steps, its weights over the network's own
+        no-overshoot bound), both (S,) and positive.
     """
-    radius, sigma = vector("radius", radius), vector("sigma", sigma)
+    radius = vector("radius", radius)
+    pairs = [
+        (level, vector("network", network, radius.size), vector("model", model, radius.size))
+        for level, (network, model) in sorted(filled(slopes).items())
+    ]
+    runs = {
+        name: (positive("sigma", sigma), vector(name, values, np.size(sigma)))
+        for name, (sigma, values) in filled(overshoot).items()
+    }
     fig, axes = panels(2, 1, (7.2, 6.2))
     top, bottom = axes.flat
-    colors = SEQUENCE(np.linspace(0, 1, max(2, len(filled(slopes)))))
-    for color, (level, (network, model)) in zip(colors, sorted(slopes.items()), strict=False):
-        name = f"σ = {level:.2g}"
-        top.plot(
-            radius, vector("network", network, radius.size), color=color, marker="o", label=name
-        )
-        top.plot(radius, vector("model", model, radius.size), color=color, linestyle=(0, (3, 1.5)))
+    colors = SEQUENCE(np.linspace(0, 1, max(2, len(pairs))))
+    for color, (level, network, model) in zip(colors, pairs, strict=False):
+        top.plot(radius, network, color=color, marker="o", label=f"σ = {level:.2g}")
+        top.plot(radius, model, color=color, linestyle=(0, (3, 1.5)))
     top.plot([], [], color=INK, linestyle=(0, (3, 1.5)), label="Gaussian model")
     top.set(
         xlabel="frequency (cycles per image)",
@@ -49,8 +62,8 @@ def mismatch(
     )
     top.legend(loc="upper right", ncols=2)
     bottom.axhline(1.0, color=INK, linewidth=1.2)
-    for i, (name, values) in enumerate(filled(overshoot).items()):
-        bottom.plot(sigma, vector(name, values, sigma.size), label=name, **style(name, i))
+    for i, (name, (sigma, values)) in enumerate(runs.items()):
+        bottom.plot(sigma, values, label=name, **style(name, i))
     bottom.set(
         xscale="log", yscale="log", xlabel="noise level σ (units of the data)",
         ylabel="weight over the\nnetwork's own bound",

@@ -101,7 +101,7 @@ class Recorded:
 
 def default_path() -> Path:
     """File of the recorded run, under version control."""
-    return paths.root() / "data" / "recorded" / "02_posterior.json"
+    return paths.studies() / "02_posterior.json"
 
 
 def load(path: Path | None = None) -> Recorded:
@@ -117,7 +117,7 @@ def load(path: Path | None = None) -> Recorded:
         raise FileNotFoundError(
             f"no recorded run at {path}; make it: python -m diffbook.posterior_record"
         )
-    found = json.loads(path.read_text("utf-8"))
+    found = read(path)
     key = ("data", "task", "S")
     tuning = {tuple(t[k] for k in key): t for t in found["tuning"]}
     rows = [
@@ -223,15 +223,26 @@ def make_cells(
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """Write a record atomically as JSON with one row a line, so that changes can be read."""
+    """Write a record atomically as JSON; tables (lists of dicts) as columns and one row a line."""
     parts = []
     for key, value in document.items():
+        text = json.dumps(value, allow_nan=False)
         if isinstance(value, list):
-            lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value)
-            parts.append(f' "{key}": [\n  {lines}\n ]')
-        else:
-            parts.append(f' "{key}": {json.dumps(value, allow_nan=False)}')
+            columns = list(value[0]) if value else []
+            rows = (json.dumps([row[c] for c in columns], allow_nan=False) for row in value)
+            lines = ",\n  ".join(rows)
+            text = f'{{"columns": {json.dumps(columns)}, "rows": [\n  {lines}\n ]}}'
+        parts.append(f' "{key}": {text}')
     manifests.write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what `write` wrote."""
+    found = json.loads(path.read_text("utf-8"))
+    for key, value in found.items():
+        if isinstance(value, dict) and set(value) == {"columns", "rows"}:
+            found[key] = [dict(zip(value["columns"], row, strict=True)) for row in value["rows"]]
+    return found
 
 
 def _summary(cell: Cell) -> dict[str, Any]:
@@ -272,7 +283,7 @@ def main(part: str, out: Path | None) -> None:
     }  # fmt: skip
     with _one_thread_each():
         if part == "cells":
-            document = json.loads(out.read_text("utf-8"))
+            document = read(out)
         else:
             document = {"about": about} | make_tuning(say) | {"cells": [], "differences": []}
             document["about"]["tuning_s"] = round(time.perf_counter() - start)

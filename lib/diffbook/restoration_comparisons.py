@@ -109,7 +109,7 @@ def quality_table(
 #: Names that figures show for the methods and metrics of the studies.
 LABELS = {
     "designed": "DPS designed",
-    "designed, trimmed": "DPS designed, trimmed",
+    "designed, trimmed": "DPS trimmed",
     "tuned": "DPS tuned",
     "standard": "DPS standard",
     "zeta' = 1": "DPS standard",

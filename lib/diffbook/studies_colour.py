@@ -1,142 +1,177 @@
-"""Deblurring of colour images: Wiener denoiser in rotated channels, or any pretrained model.
+"""Deblurring of colour images: with a Gaussian model of decorrelated channels, or a pretrained one.
 
-A blur that treats the three channels alike commutes with the rotation that decorrelates them, so the
-design sees three times as many frequencies and nothing else changes.
+The design needs one spectrum for each decorrelated channel; the degradation acts on every channel
+alike, and so do the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from diffbook import guidance, inverse, zero_shot
 from diffbook.colour import ChannelPriors
-from diffbook.metrics.restoration import consistency, psnr, ssim
-from diffbook.posterior import Problem, compose, make_problem, merged
-from diffbook.restoration_tasks import noise_seeds
+from diffbook.conditional import gaussian_vjp
+from diffbook.metrics.restoration import psnr
+from diffbook.posterior import Problem, make_problem, merged
+from diffbook.pretrained import Pretrained
 from diffbook.samplers import initial_noise
+from diffbook.schedules import ddpm_respaced
 from diffbook.weights import design_weights
 
 
 @dataclass(frozen=True, eq=False)
-class ColourSetting:
-    """Colour images, their Gaussian model, and a blur with noise.
+class ColourRow:
+    """PSNR (dB) of every image for one method with S steps; `S` may be smaller than asked for."""
 
-    Parameters
-    ----------
-    priors
-        Estimated on training images.
-    operator, sigma_y
-        Degradation of every channel, and standard deviation of the noise (images are in [-1, 1]).
-    """
-
-    priors: ChannelPriors
-    operator: inverse.Blur
-    sigma_y: float
-
-    @property
-    def problem(self) -> Problem:
-        """All frequencies of all rotated channels."""
-        h = np.broadcast_to(self.operator.spectrum, self.priors.shape)
-        mu0 = np.stack([prior.mu0_spectral for prior in self.priors.priors])
-        return make_problem(self.priors.lam, h, self.sigma_y, mu0)
+    S: int
+    method: str
+    psnr: NDArray
 
 
-def colour_setting(x: NDArray, std: float, sigma_y: float) -> ColourSetting:
-    """Estimate the model on training images (n, 3, h, w) or (n, h, w, 3) and add a Gaussian blur.
-
-    Parameters
-    ----------
-    x
-        Training images in [-1, 1].
-    std, sigma_y
-        Standard deviations of the circular blur (pixels) and of the noise.
-    """
-    priors = ChannelPriors.estimated(x)
-    transfer = inverse.gaussian_transfer(priors.shape[1:], std)
-    return ColourSetting(priors, inverse.Blur.from_transfer(transfer), sigma_y)
+def colour_problem(prior: ChannelPriors, transfer: ArrayLike, sigma_y: float) -> Problem:
+    """All modes of the three decorrelated channels, each with the same transfer function."""
+    modes = np.stack([one.mu0_spectral for one in prior.priors])
+    h = np.broadcast_to(transfer, prior.shape)
+    return make_problem(prior.lam, h, sigma_y, mu0=modes)
 
 
-def colour_weights(
-    case: ColourSetting, alpha_bar: NDArray, *, network: bool
-) -> dict[str, NDArray | Callable]:
-    """Weights to compare: designed ones, and the rule zeta'/|r| with zeta' = 1.
-
-    `network` says whether the design is for a network: then the weights stay below the no-overshoot
-    bound, with the penalty of `restoration_tasks.designed_weights`.
-    """
-    from diffbook.restoration_tasks import TIKHONOV
-
-    settings = {}
-    if network:
-        total = float(case.priors.lam.sum())
-        settings = {"cap": "no-overshoot", "tikhonov": TIKHONOV * total}
-    found = design_weights(merged(case.problem), alpha_bar, "dps", **settings)
-    return {"designed": found.weights, "standard": zero_shot.normalised(1.0)}
-
-
-def colour_quality(
-    denoiser: Callable,
-    case: ColourSetting,
-    alpha_bar: NDArray,
-    weights: Mapping[str, NDArray | Callable],
+def deblur_colour(
+    prior: ChannelPriors,
     x0: NDArray,
+    steps: Sequence[int],
     *,
+    pretrained: Pretrained | None = None,
+    std: float = 1.5,
+    sigma_y: float = 0.1,
     seed: int = 0,
-    dtype: torch.dtype = torch.float32,
-) -> dict[str, dict[str, NDArray]]:
-    """Deblur test images with DPS and every set of weights, from common measurements and noise.
+    batch: int = 16,
+) -> list[ColourRow]:
+    """Deblur colour images with DPS: designed weights, the best ``zeta'`` of the model, and 1.
 
     Parameters
     ----------
-    denoiser
-        Differentiable, on torch arrays (n, 3, h, w): `ChannelPriors.denoise`, or that of
-        `pretrained.Pretrained`.
-    case
-        Blur and noise.
-    alpha_bar
-        Schedule (S + 1,); for a pretrained model, what its `schedule` returns.
-    weights
-        By name, arrays (S,) or rules.
+    prior
+        Gaussian model, for the design, and as the denoiser if there is no other.
     x0
-        True images (n, 3, h, w).
+        True images (n, 3, h, w) in [-1, 1].
+    steps
+        Numbers of steps.
+    pretrained
+        A foreign model for images of this shape; schedules are rounded to its levels, and weights
+        are designed with the regularisation that networks need.
+    std, sigma_y
+        Circular Gaussian blur (pixels) and noise.
     seed
-        Of the noise.
-    dtype
-        Precision of the state.
+        Of the noise of measurements and samplers.
+    batch
+        Images restored at a time.
 
-    Returns
-    -------
-    dict
-        Name to `"PSNR"`, `"SSIM"`, `"consistency"`, `"MSE"` (sum over pixels and channels), each (n,),
-        and `"sample"`, the restored images.
+    Raises
+    ------
+    ValueError
+        If the shapes of model, images and prior differ.
     """
-    if x0.ndim != 4 or x0.shape[1:] != case.priors.shape:
-        raise ValueError(f"x0: got shape {x0.shape}, expected (n, {case.priors.shape})")
-    draws = [initial_noise(noise_seeds(seed, 0, len(x0), i), x0.shape[1:]) for i in (0, 1)]
-    y = inverse.measure(case.operator, x0, case.sigma_y, draws[0])
-    found = {}
-    for name, used in weights.items():
-        x = zero_shot.dps(
-            denoiser, torch.as_tensor(draws[1], dtype=dtype), alpha_bar,
-            y=torch.as_tensor(y, dtype=dtype), operator=case.operator, sigma_y=case.sigma_y,
-            weights=used,
-        ).sample.numpy().astype(np.float64)  # fmt: skip
-        found[name] = {
-            "PSNR": psnr(x, x0),
-            "SSIM": ssim(x, x0),
-            "consistency": consistency(x, y, case.operator, case.sigma_y),
-            "MSE": np.sum((x - x0) ** 2, axis=(1, 2, 3)),
-            "sample": x,
+    if tuple(x0.shape[1:]) != prior.shape:
+        raise ValueError(f"x0 must have shape (n, {prior.shape}), got {x0.shape}")
+    if pretrained is not None and tuple(pretrained.shape) != prior.shape:
+        raise ValueError(f"pretrained is for {pretrained.shape}, the images are {prior.shape}")
+    op = inverse.Blur.from_transfer(inverse.gaussian_transfer(prior.shape[1:], std))
+    problem = merged(colour_problem(prior, op.spectrum, sigma_y))
+    seeds = np.random.SeedSequence(seed).generate_state(2 * len(x0)).tolist()
+    y = inverse.measure(op, x0, sigma_y, initial_noise(seeds[::2], x0.shape[1:]))
+    x_T = initial_noise(seeds[1::2], x0.shape[1:])
+    rows = []
+    for S in steps:
+        ab = ddpm_respaced(S) if pretrained is None else pretrained.schedule(ddpm_respaced(S))
+        tame = {} if pretrained is None else {"cap": "no-overshoot", "tikhonov": 1e-3}
+        zeta, _ = guidance.best_normalised(problem, ab)
+        methods = {
+            "designed": design_weights(problem, ab, "dps", n_bins=128, **tame).weights,
+            "best zeta' of the model": zero_shot.normalised(zeta),
+            "zeta' = 1": zero_shot.normalised(1.0),
         }
+        for name, weights in methods.items():
+            parts = [
+                _restore(
+                    prior,
+                    pretrained,
+                    x_T[i : i + batch],
+                    ab,
+                    y[i : i + batch],
+                    op,
+                    sigma_y,
+                    weights,
+                )
+                for i in range(0, len(x0), batch)
+            ]
+            rows.append(ColourRow(len(ab) - 1, name, psnr(np.concatenate(parts), x0)))
+    return rows
+
+
+def _restore(
+    prior: ChannelPriors,
+    pretrained: Pretrained | None,
+    x_T: NDArray,
+    alpha_bar: NDArray,
+    y: NDArray,
+    op: inverse.Blur,
+    sigma_y: float,
+    weights: NDArray | Callable[[int, Any], Any],
+) -> NDArray:
+    kwargs = {"operator": op, "sigma_y": sigma_y, "weights": weights}
+    if pretrained is None:
+        vjp = gaussian_vjp(prior)
+        return zero_shot.dps(prior.denoise, x_T, alpha_bar, y=y, vjp=vjp, **kwargs).sample
+    import torch
+
+    x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
+    return zero_shot.dps(pretrained.denoiser, x_T, alpha_bar, y=y, **kwargs).sample.numpy()
+
+
+def summarise(rows: Sequence[ColourRow]) -> dict[str, list[float]]:
+    """Mean PSNR (dB) by method, one value per number of steps."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(row.method, []).append(float(row.psnr.mean()))
     return found
 
 
-def predicted_mse(case: ColourSetting, alpha_bar: NDArray, weights: NDArray) -> float:
-    """Mean squared error of DPS in the Gaussian model, sum over pixels and channels."""
-    problem = case.problem
-    return compose(problem, alpha_bar, guidance.dps(problem, alpha_bar, weights)).mse
+def study(
+    steps: Sequence[int], *, n: int, seed: int = 0, pretrained: str = "", real: bool = False
+) -> list[ColourRow]:
+    """Deblur colour images of CIFAR-10, or of the size that a pretrained model wants.
+
+    Parameters
+    ----------
+    steps
+        Numbers of steps.
+    n
+        Images.
+    seed
+        Of the noise.
+    pretrained
+        Name of a factory (`diffbook.pretrained.load_pretrained`), or nothing for the Gaussian model.
+    real
+        Take CIFAR-10 from ``DIFFBOOK_DATA`` where the size is 32; crops of the bundled photographs
+        otherwise.
+    """
+    import torch
+
+    from diffbook.datasets import cifar, photos
+    from diffbook.pretrained import load_pretrained
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_pretrained(pretrained, device=device) if pretrained else None
+    size = model.shape[-1] if model else 32
+    if real and size == 32:
+        train, test = (np.moveaxis(cifar.images(split), -1, 1) for split in ("train", "test"))
+    else:
+        train = photos.colour_crops(200, size, "train", rng=7)
+        test = photos.colour_crops(min(n, 64), size, "test", rng=8)
+    prior = ChannelPriors.estimated(train, channels="first")
+    return deblur_colour(prior, test[:n], steps, pretrained=model, seed=seed)

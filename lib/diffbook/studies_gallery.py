@@ -82,6 +82,15 @@ def gallery(
     )
 
 
+def contrasted(data: str, count: int = 4, among: int = 60) -> tuple[int, ...]:
+    """Return the indices of the test images with the largest contrast among the first ones.
+
+    A rule for what is shown, made before anything was restored: many patches of photographs are flat.
+    """
+    spread = images(data, "test", among).std(axis=(1, 2))
+    return tuple(sorted(np.argsort(spread)[::-1][:count].tolist()))
+
+
 def shown(operator: inverse.Degradation, y: NDArray) -> NDArray:
     """Measurements (n, *measurement_shape) as images (n, h, w); NaN where nothing was measured."""
     if isinstance(operator, inverse.Downsampling):

@@ -434,7 +434,7 @@ def reference_table() -> dict[str, dict[str, Array]]:
 
     from diffbook import paths
 
-    text = (paths.root() / "data" / "reference" / "02_posterior.yaml").read_text("utf-8")
+    text = (paths.reference() / "02_posterior.yaml").read_text("utf-8")
     return {
         problem: {name: np.array(values) for name, values in rows.items()}
         for problem, rows in yaml.safe_load(text).items()
