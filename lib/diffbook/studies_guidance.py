@@ -338,12 +338,18 @@ def design_table(
     methods: Sequence[weights.Method] = ("dps", "pigdm", "diffpir"),
     n_random: int = 0,
     seed: int = 0,
+    max_iter: int = 500,
 ) -> dict[tuple[str, str], dict[int, weights.Design]]:
     """Designs of several methods for several problems: {(problem, method): {S: Design}}."""
     schedule = {S: schedules.ddpm_respaced(S) for S in steps}
     return {
         (name, method): weights.design_family(
-            problem, schedule, method, n_random=n_random, rng=np.random.default_rng(seed)
+            problem,
+            schedule,
+            method,
+            n_random=n_random,
+            rng=np.random.default_rng(seed),
+            max_iter=max_iter,
         )
         for name, problem in problems.items()
         for method in methods

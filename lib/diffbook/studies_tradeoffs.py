@@ -175,7 +175,11 @@ def wrong_spectrum(
 
 
 def over_problems(
-    family: Mapping[float, Problem], S: int, n_random: int = 0, seed: int = 0
+    family: Mapping[float, Problem],
+    S: int,
+    n_random: int = 0,
+    seed: int = 0,
+    max_iter: int = 500,
 ) -> dict[str, Array]:
     """``E_y W2^2`` of ideal, designed and searched samplers over a family of problems."""
     ab = schedules.ddpm_respaced(S)
@@ -187,7 +191,9 @@ def over_problems(
             "DPS, best ζ′": guidance.best_normalised(small, ab)[1],
         }
         for label, method in (("DPS", "dps"), ("PiGDM", "pigdm"), ("DiffPIR", "diffpir")):
-            best = weights.design_weights(small, ab, method, n_random=n_random, rng=rng)
+            best = weights.design_weights(
+                small, ab, method, n_random=n_random, rng=rng, max_iter=max_iter
+            )
             found[f"{label} designed"] = best.objective
         for name, value in found.items():
             rows.setdefault(name, []).append(value)

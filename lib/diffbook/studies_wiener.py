@@ -180,7 +180,7 @@ def rules(case: Setting, S: int, zeta: float) -> dict[str, tuple[object, NDArray
     norm, in the Gaussian model, in its place; on photographs, whose norms differ a lot, that is rough.
     """
     alpha_bar, small = ddpm_respaced(S), merged(case.problem)
-    designed = design_weights(small, alpha_bar, "dps").weights
+    designed = design_weights(small, alpha_bar, "dps", n_bins=128).weights
     found = {"designed": (designed, designed)}
     for name, value in (("tuned", zeta), ("zeta' = 1", 1.0), ("zeta' = 0.3", 0.3)):
         mean_field = guidance.dps_normalised(small, alpha_bar, value)
