@@ -166,7 +166,7 @@ def slsqp(fun: Callable, reference: np.ndarray, jac: bool) -> Any:
 def ours(problem: Problem, alpha_bar: np.ndarray) -> Any:
     """SLSQP with the adjoint gradient, from a cold call."""
     small = merged(problem)
-    evaluate = weights._family("dps", small, alpha_bar, {})
+    evaluate = weights.objective("dps", small, alpha_bar, {})
     reference = weights.reference_weights(small, alpha_bar)
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -239,7 +239,7 @@ def evaluation(sizes: list[tuple[int, int]], repeats: int = 21) -> Table:
     for i, (S, d) in enumerate(sizes):
         problem, alpha_bar = line(d), schedules.ddpm_respaced(S)
         small = merged(problem)
-        evaluate = weights._family("dps", small, alpha_bar, {})
+        evaluate = weights.objective("dps", small, alpha_bar, {})
         zeta = weights.reference_weights(small, alpha_bar)
         tape = autograd(problem, alpha_bar)
         mine = min(cpu_seconds(lambda e=evaluate, z=zeta: e(z)) for _ in range(repeats))

@@ -10,68 +10,26 @@ import torch
 
 from diffbook import guidance, peer, peer_record, posterior, zero_shot
 from diffbook.conditional import gaussian_vjp
-from diffbook.gaussian import GaussianPrior
 from diffbook.inverse import Blur, gaussian_kernel, gaussian_transfer, measure
+from diffbook.peer_record import SIGMA_Y, SIZE, S, lorentzian, relative
 from diffbook.schedules import alpha_bar_to_sigma, ddpm_chain
 
 needs_deepinv = pytest.mark.skipif(bool(peer.missing()), reason=peer.missing() or "installed")
-S, SIZE, SIGMA_Y = 20, 32, 0.2
 SINGLE = 1e-5
 """Allowed difference, relative to the largest value: single precision over S steps."""
 
 
-def lorentzian(size, scale=1.0, mean=0.2):
-    """Prior of images whose spectrum falls with the square of the frequency; pixel variance scale."""
-    k = np.fft.fftfreq(size) * size
-    lam = 1.0 / (1.0 + (k[:, None] ** 2 + k**2) / 9.0)
-    return GaussianPrior.from_spectrum(scale * lam / lam.mean(), mean)
-
-
 @pytest.fixture(scope="module")
 def case():
-    """One deblurring problem: prior, operator, alpha_bar, x_T, y."""
-    prior, rng = lorentzian(SIZE), np.random.default_rng(0)
-    operator = Blur.from_kernel(gaussian_kernel(1.5, ndim=2), (SIZE, SIZE))
-    x0 = prior.sample(4, rng)
-    y = measure(operator, x0, SIGMA_Y, rng.standard_normal(x0.shape))
-    return prior, operator, peer.schedule(S), rng.standard_normal(x0.shape), y
-
-
-def difference(a, b):
-    return float(np.abs(a - b).max() / np.abs(b).max())
-
-
-def theirs(case, method, **options):
-    prior, operator, _, x_T, y = case
-    x = peer.sample(
-        method, prior, torch.from_numpy(x_T), S, y=torch.from_numpy(y), operator=operator,
-        sigma_y=SIGMA_Y, **options,
-    )  # fmt: skip
-    return x.numpy()
+    return peer_record.make_case()
 
 
 def ours(case, method, **options):
-    prior, operator, alpha_bar, x_T, y = case
     sample = getattr(zero_shot, method)
     return sample(
-        prior.denoise, x_T, alpha_bar, y=y, operator=operator, sigma_y=SIGMA_Y, **options
-    ).sample
-
-
-def closed(case, method, *weights):
-    """The method as one gain per frequency."""
-    prior, operator, alpha_bar, x_T, y = case
-    problem = posterior.make_problem(prior, operator.spectrum, SIGMA_Y)
-    steps = getattr(guidance, method)(problem, alpha_bar, *weights)
-    modes = (prior.to_spectral(v).reshape(len(v), -1) for v in (x_T, y))
-    x = posterior.run(problem, alpha_bar, steps, *modes)
-    return prior.from_spectral(x.reshape(x_T.shape))
-
-
-def annealed(case):
-    prior, operator, alpha_bar, _, _ = case
-    problem = posterior.make_problem(prior, operator.spectrum, SIGMA_Y)
-    return guidance.dps_annealed(problem, alpha_bar)
+        case.prior.denoise, case.x_T, case.alpha_bar, y=case.y, operator=case.operator,
+        sigma_y=SIGMA_Y, **options,
+    ).sample  # fmt: skip
 
 
 def test_a_missing_deepinv_is_named(monkeypatch):
@@ -124,49 +82,49 @@ def test_the_blurs_are_the_same_even_for_asymmetric_kernels():
 
 @needs_deepinv
 def test_annealed_dps_agrees(case):
-    weights = annealed(case)
-    x = theirs(case, "dps")
-    vjp = gaussian_vjp(case[0])
-    assert difference(x, ours(case, "dps", weights=weights, vjp=vjp)) < SINGLE
-    assert difference(x, closed(case, "dps", weights)) < SINGLE
+    weights = case.annealed()
+    x = case.theirs("dps")
+    vjp = gaussian_vjp(case.prior)
+    assert relative(x, ours(case, "dps", weights=weights, vjp=vjp)) < SINGLE
+    assert relative(x, case.closed(guidance.dps, weights)) < SINGLE
 
 
 @needs_deepinv
 def test_dps_weight_multiplies_the_score_not_the_state(case):
-    kappa, vjp = guidance.kappa(case[2]), gaussian_vjp(case[0])
-    x = theirs(case, "dps_norm", weight=2.0)
+    kappa, vjp = guidance.kappa(case.alpha_bar), gaussian_vjp(case.prior)
+    x = case.theirs("dps_norm", weight=2.0)
 
     def in_the_score(s, norm):  # 2 grad |r| = (2 / 2|r|) grad |r|^2, times kappa
         return 2.0 * kappa[s - 1] / (2.0 * norm)
 
-    assert difference(x, ours(case, "dps", weights=in_the_score, vjp=vjp)) < SINGLE
+    assert relative(x, ours(case, "dps", weights=in_the_score, vjp=vjp)) < SINGLE
     on_the_state = zero_shot.normalised(1.0)  # the official code's scale 2
-    assert difference(x, ours(case, "dps", weights=on_the_state, vjp=vjp)) > 0.1
+    assert relative(x, ours(case, "dps", weights=on_the_state, vjp=vjp)) > 0.1
 
 
 @needs_deepinv
 def test_pigdm_agrees_with_the_score_consistent_weight(case):
-    kappa, vjp = guidance.kappa(case[2]), gaussian_vjp(case[0])
-    x = theirs(case, "pigdm")
-    assert difference(x, ours(case, "pigdm", weights=kappa, vjp=vjp)) < SINGLE
-    assert difference(x, closed(case, "pigdm", kappa)) < SINGLE
+    kappa, vjp = guidance.kappa(case.alpha_bar), gaussian_vjp(case.prior)
+    x = case.theirs("pigdm")
+    assert relative(x, ours(case, "pigdm", weights=kappa, vjp=vjp)) < SINGLE
+    assert relative(x, case.closed(guidance.pigdm, kappa)) < SINGLE
 
 
 @needs_deepinv
 def test_ald_agrees(case):
-    x = theirs(case, "ald")
-    assert difference(x, ours(case, "ald")) < SINGLE
-    assert difference(x, closed(case, "ald", np.ones(S))) < SINGLE
+    x = case.theirs("ald")
+    assert relative(x, ours(case, "ald")) < SINGLE
+    assert relative(x, case.closed(guidance.ald, np.ones(S))) < SINGLE
 
 
 @needs_deepinv
 def test_moment_matching_is_the_ideal_sampler_if_its_solver_converges(case):
     prior, operator, alpha_bar, x_T, y = case
     ideal = zero_shot.ideal(prior, x_T, alpha_bar, y=y, operator=operator, sigma_y=SIGMA_Y).sample
-    converged = theirs(case, "moment_matching", cg_max_iter=60, cg_tol=1e-7)
-    assert difference(converged, ideal) < SINGLE
-    assert difference(theirs(case, "moment_matching"), ideal) > 1e-2  # three iterations, default
-    assert difference(ideal, closed(case, "ideal")) < 1e-12
+    converged = case.theirs("moment_matching", cg_max_iter=60, cg_tol=1e-7)
+    assert relative(converged, ideal) < SINGLE
+    assert relative(case.theirs("moment_matching"), ideal) > 1e-2  # three iterations, default
+    assert relative(ideal, case.closed(guidance.ideal)) < 1e-12
 
 
 @needs_deepinv
@@ -207,8 +165,8 @@ def test_diffpir_uses_twice_the_papers_rho():
         )  # fmt: skip
         return 0.5 * found.sample + 0.5
 
-    assert difference(x, ours_with(2.0 / 4.0)) < SINGLE
-    assert difference(x, ours_with(1.0 / 4.0)) > 5e-2
+    assert relative(x, ours_with(2.0 / 4.0)) < SINGLE
+    assert relative(x, ours_with(1.0 / 4.0)) > 5e-2
 
 
 @needs_deepinv

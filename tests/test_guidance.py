@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import oracles_posterior as oracle
 from diffbook import guidance as gd
 from diffbook import posterior as ps
+from posterior_cases import library, setting, w2
 
 FAST = settings(max_examples=40, deadline=None, derandomize=True)
 GOLDEN_RCOND = 1e-17
@@ -28,18 +29,6 @@ OPTIONS = {
     "ald": {"eta": 0.3},
     "mcg": {"eta": 0.3},
 }
-
-
-def library(g: oracle.Setting) -> ps.Problem:
-    return ps.make_problem(g.lam, g.h, g.sigma_y, g.mu0_spectral)
-
-
-def setting(name: str, S: int):
-    return library(oracle.problem(name)), oracle.schedule(S)
-
-
-def w2(problem, ab, steps) -> float:
-    return ps.compose(problem, ab, steps).w2_squared
 
 
 def step_gains(problem, ab, steps) -> np.ndarray:

@@ -138,6 +138,16 @@ def test_downsampling_takes_every_factorth_sample_of_the_blurred_signal():
     np.testing.assert_array_equal(inv.Downsampling(12, 3).forward(x), [0, 3, 6, 9])
 
 
+def test_operators_own_their_data():
+    """What is derived from a mask or a transfer function is kept; the caller's array may change."""
+    mask, h = np.array([True, False, True]), np.ones(4, dtype=np.complex128)
+    kept, blur = inv.Mask(mask), inv.Blur.from_transfer(h)
+    mask[:], h[:] = False, 2.0
+    np.testing.assert_array_equal(kept.forward(np.arange(3.0)), [0.0, 2.0])
+    assert kept.mask.sum() == 2
+    np.testing.assert_array_equal(blur.spectrum, np.ones(4))
+
+
 def test_mask_keeps_row_major_order():
     mask = np.array([[True, False, True], [False, True, False]])
     x = np.arange(6.0).reshape(2, 3)

@@ -13,6 +13,7 @@ from diffbook import restoration_tasks as tasks
 from diffbook import studies_posterior as study
 from diffbook import studies_wiener as wiener
 from diffbook.block_chain import Chain
+from diffbook.conditional import gaussian_vjp
 from diffbook.metrics.restoration import consistency, crossed_ci, psnr
 from diffbook.metrics.samples import paired_ci
 from diffbook.schedules import ddpm_respaced
@@ -197,6 +198,17 @@ def test_tables_for_figures(cells):
     )
 
 
+def test_cached_arrays_cannot_be_changed():
+    shared = (
+        tasks.images("digits", "test", 2),
+        tasks.images("photos", "test", 2),
+        tasks.designed_weights("digits", "denoising", 5),
+    )
+    for array in shared:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0.0
+
+
 # --- Wiener denoiser ------------------------------------------------------------------------------
 
 
@@ -209,7 +221,7 @@ def test_closed_form_jacobian_is_that_of_autograd(case):
     x, v = (torch.as_tensor(RNG(i).standard_normal((3, 16, 16))) for i in (0, 1))
     x.requires_grad_(True)
     (g,) = torch.autograd.grad((case.prior.denoise(x, 0.3) * v).sum(), x)
-    got = wiener.vector_jacobian(case.prior)(x.detach().numpy(), 0.3, v.numpy())
+    got = gaussian_vjp(case.prior)(x.detach().numpy(), 0.3, v.numpy())
     np.testing.assert_allclose(got, g.numpy(), atol=1e-12)
 
 
@@ -228,7 +240,7 @@ def test_predicted_error_is_the_mean_over_noise(case, alpha_bar):
     y = inverse.measure(case.operator, np.repeat(x0, n, axis=0), case.sigma_y, next(noise))
     x = zero_shot.dps(
         case.prior.denoise, next(noise), alpha_bar, y=y, operator=case.operator,
-        sigma_y=case.sigma_y, weights=weights, vjp=wiener.vector_jacobian(case.prior),
+        sigma_y=case.sigma_y, weights=weights, vjp=gaussian_vjp(case.prior),
     ).sample  # fmt: skip
     error = np.sum((x - x0) ** 2, axis=(1, 2))
     (predicted,) = wiener.predicted_mse(case, alpha_bar, weights, x0)

@@ -14,6 +14,7 @@ from diffbook import guidance as gd
 from diffbook import posterior as ps
 from diffbook import weights as wt
 from diffbook.design import design_schedule
+from posterior_cases import library, setting, w2
 
 FAST = settings(max_examples=30, deadline=None, derandomize=True)
 SETTINGS = {
@@ -45,18 +46,6 @@ GRADIENTS = [
 ]
 STARTS = {"dps": 3, "pigdm": 3, "diffpir": 2}
 _designs: dict = {}
-
-
-def library(g: oracle.Setting) -> ps.Problem:
-    return ps.make_problem(g.lam, g.h, g.sigma_y, g.mu0_spectral)
-
-
-def setting(name: str, S: int):
-    return library(oracle.problem(name)), oracle.schedule(S)
-
-
-def w2(problem, ab, steps) -> float:
-    return ps.compose(problem, ab, steps).w2_squared
 
 
 def tuned(name: str, S: int, method: str = "dps", **options) -> wt.Design:

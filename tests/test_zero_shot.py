@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import oracles
+from diffbook import conditional, guidance, guided, posterior
 from diffbook import samplers as sm
 from diffbook import zero_shot as zs
 from diffbook.colour import ChannelPriors
@@ -627,6 +628,30 @@ def test_noiseless_measurements_take_the_limit_of_small_noise():
         np.testing.assert_allclose(exact, limit, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("case", ["even", "zeros"])
+@pytest.mark.parametrize("name", ["pigdm", "ddnm", "ddnm_plus", "ddrm", "diffpir"])
+def test_noiseless_measurements_in_both_forms(name, case):
+    """Without noise nothing is left to trade: the last step, to alpha_bar = 1, meets y exactly."""
+    h = TRANSFERS[case]
+    prior, operator = problem_prior(h.shape), Blur.from_transfer(h)
+    x_T, y, Z, _ = arrays(h.shape, h.shape)
+    y = operator.forward(y)
+    options = {"weights": np.full(S, 7.0)} if name == "diffpir" else {}
+    fresh = {} if name == "pigdm" else {"noise": lambda s, x: Z[s]}
+    gradient = {"vjp": gaussian_vjp(prior)} if name == "pigdm" else {}
+    found = getattr(zs, name)(
+        prior.denoise, x_T, TO_ONE, y=y, operator=operator, sigma_y=0.0, **options, **fresh,
+        **gradient,
+    ).sample  # fmt: skip
+    problem = posterior.make_problem(prior, h, 0.0)
+    steps = getattr(guidance, name)(problem, TO_ONE, **options)
+    spectra = (prior.to_spectral(v) for v in (x_T, y))
+    want = posterior.run(problem, TO_ONE, steps, *spectra, lambda s: prior.to_spectral(Z[s]))
+    np.testing.assert_allclose(found, prior.from_spectral(want), atol=1e-9)
+    if name != "pigdm":
+        np.testing.assert_allclose(operator.forward(found), y, atol=1e-9)
+
+
 def test_mcg_with_an_invertible_blur_is_the_inverse_filter():
     prior, operator = problem_prior((9,)), Blur.from_transfer(gaussian_transfer(9, 0.4, 0.3))
     x_T, y, Z, Z_y = arrays((9,), (9,))
@@ -636,6 +661,33 @@ def test_mcg_with_an_invertible_blur_is_the_inverse_filter():
 
 
 # --- batches, kinds, colour -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "colour"])
+@pytest.mark.parametrize("operator", ["blur", "down-image", "mask-image"])
+@pytest.mark.parametrize("name", [*METHODS, "normalised", "ideal"])
+def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
+    """The meta device stands in for a GPU: it has no values, and refuses tensors of the CPU."""
+    for module in (guided, conditional):  # whether y is finite cannot be asked there
+        monkeypatch.setattr(module, "check_measurement", lambda *arguments: None)
+    op = {**DENSE, "blur": Blur.from_transfer(TRANSFERS["image"])}[operator]
+    prior = problem_prior(op.shape)
+    prior = ChannelPriors(np.eye(3), (prior,) * 3) if channels else prior
+    x_T, y = (
+        torch.empty((2, *channels, *shape), device="meta")
+        for shape in (op.shape, op.measurement_shape)
+    )
+    options = {
+        "normalised": {"weights": zs.normalised(0.3)},
+        "mcg": {"weights": np.ones(S), "noise_y": lambda s, y: torch.empty_like(y)},
+        "ideal": {},
+    }.get(name, {"weights": np.ones(S)})
+    sample = zs.dps if name == "normalised" else getattr(zs, name)
+    found = sample(
+        prior if name == "ideal" else prior.denoise, x_T, TO_ONE, y=y, operator=op,
+        sigma_y=SIGMA_Y, noise=lambda s, x: torch.empty_like(x), **options,
+    ).sample  # fmt: skip
+    assert (found.device, found.dtype, found.shape) == (x_T.device, x_T.dtype, x_T.shape)
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])

@@ -20,10 +20,10 @@ from diffbook.blocks import BlockProblem, adjoint
 from diffbook.guidance import check_weights, ddim_coefficients, kappa, pigdm_published
 from diffbook.posterior import ratio
 from diffbook.schedules import validate_alpha_bar
+from diffbook.weights import Cap
 
 Array = NDArray[np.float64]
 Method = Literal["dps", "pigdm", "diffpir"]
-Cap = Literal["no-overshoot", "stability"]
 
 
 class Chain:

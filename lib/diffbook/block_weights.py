@@ -10,47 +10,21 @@ degradations.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from diffbook.block_chain import Cap, Chain, Method
+from diffbook.block_chain import Chain, Method
 from diffbook.blocks import BlockProblem, merged
 from diffbook.guidance import check_weights
+from diffbook.weights import Cap, Design, check_regularisation
 
 Array = NDArray[np.float64]
 
 BOX = (-12.0, 4.0)
 """Range of ``log(weight / reference)`` in a design."""
-
-
-@dataclass(frozen=True, eq=False)
-class BlockDesign:
-    """Designed weights and the evidence for them.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (S,)
-        Row ``s - 1`` for the step from s to s - 1.
-    objective : float
-        ``E_y W2^2`` (without the penalty).
-    reference : ndarray, shape (S,)
-        What the logarithms are relative to.
-    starts : list of (str, float, ndarray)
-        Every start's name, the objective it reached (without penalty) and its weights.
-    n_iter, n_eval : int
-        Iterations and evaluations, all starts together.
-    """
-
-    weights: Array
-    objective: float
-    reference: Array
-    starts: list[tuple[str, float, Array]]
-    n_iter: int
-    n_eval: int
 
 
 def best_normalised(problem: BlockProblem, alpha_bar: ArrayLike) -> tuple[float, float]:
@@ -81,7 +55,7 @@ def design_weights(
     n_random: int = 0,
     rng: np.random.Generator | None = None,
     max_iter: int = 500,
-) -> BlockDesign:
+) -> Design:
     """Find the weights of a deterministic sampler nearest to the exact posterior on average.
 
     L-BFGS on ``log(weight / reference)`` within `BOX`, from several starts: the reference, for DPS
@@ -110,17 +84,14 @@ def design_weights(
 
     Returns
     -------
-    BlockDesign
+    Design
 
     Raises
     ------
     ValueError
         Naming the argument at fault.
     """
-    if cap not in (None, "no-overshoot", "stability"):
-        raise ValueError(f"cap must be 'no-overshoot', 'stability' or None, got {cap!r}")
-    if not np.isfinite(tikhonov) or tikhonov < 0:
-        raise ValueError(f"tikhonov must be finite and non-negative, got {tikhonov!r}")
+    check_regularisation(cap, tikhonov)
     if n_random > 0 and rng is None:
         raise ValueError("rng is needed for random starts")
     chain = Chain(merged(problem), alpha_bar, method)
@@ -168,7 +139,7 @@ def design_weights(
         (name, chain.value(reference * np.exp(x)), reference * np.exp(x)) for name, x, _ in found
     ]
     _, objective, weights = reached[int(np.argmin([value for *_, value in found]))]
-    return BlockDesign(weights, objective, reference, reached, n_iter, n_eval)
+    return Design(weights, objective, reference, reached, n_iter, n_eval)
 
 
 class SurrogateReport(NamedTuple):
@@ -178,8 +149,8 @@ class SurrogateReport(NamedTuple):
     surrogate promises for its weights, ``transferred`` what they reach on the true problem.
     """
 
-    surrogate: BlockDesign
-    exact: BlockDesign
+    surrogate: Design
+    exact: Design
     on_surrogate: float
     transferred: float
 

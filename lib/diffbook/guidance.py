@@ -227,9 +227,8 @@ def ddnm_plus(
     size = np.abs(inverse)
     carried = np.sqrt(ab) * problem.sigma_y * size  # noise of the measurement at the next level
     room = np.sqrt(1.0 - ab)
-    full = (room >= carried) & (room > 0.0)
-    damped = np.sqrt(1.0 - eta**2) * ratio(room, carried)
-    Lam = np.where(full, 1.0, np.where(room > 0.0, damped, 0.0))
+    full = room >= carried  # without measurement noise also at the last level, where room is 0
+    Lam = np.where(full, 1.0, np.sqrt(1.0 - eta**2) * ratio(room, carried))
     gain = theta * np.sqrt(ab) * Lam * inverse
     lost = size == 0.0
     P = np.where(lost, a, 0.0)
@@ -260,7 +259,7 @@ def ddrm(
     _, ab, sigma_all, sigma = levels(alpha_bar)
     inverse = pseudo_inverse(problem.h, rcond)
     carried = problem.sigma_y * np.abs(inverse)  # the measurement's noise in units of the data
-    clear, lost = (sigma >= carried) & (sigma > 0.0), inverse == 0.0
+    clear, lost = sigma >= carried, inverse == 0.0
     share = np.where(clear, eta_b, np.sqrt(1.0 - eta**2) * ratio(sigma, carried))
     gain = np.where(lost, 0.0, theta * np.sqrt(ab) * share * inverse)
     P = np.where(lost, a, 0.0)

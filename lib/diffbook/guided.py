@@ -134,14 +134,24 @@ def check_differentiable(x_T: Any, vjp: Vjp | None) -> None:
 
 def linearised(run: Run, s: int, x: Any, vjp: Vjp | None) -> tuple[Any, Callable[[Any], Any]]:
     """Answer of the denoiser, and the product of its transposed Jacobian with a vector."""
-    if vjp is not None:
-        level = run.alpha_bar[s]
-        return run.x0_hat(s, x), lambda v: samplers.same_shape("vjp", vjp(x, level, v), x)
+    level = run.alpha_bar[s]
+    if vjp is None:
+        return differentiated(run.denoiser, x, level)
+    return run.x0_hat(s, x), lambda v: samplers.same_shape("vjp", vjp(x, level, v), x)
+
+
+def differentiated(
+    denoiser: Denoiser, x: Any, alpha_bar_t: float
+) -> tuple[Any, Callable[[Any], Any]]:
+    """Answer of a denoiser at torch states, and ``v -> J^T v`` by automatic differentiation.
+
+    The product can be taken once: the graph is freed with it.
+    """
     import torch
 
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        x0_hat = run.x0_hat(s, leaf)
+        x0_hat = samplers.ask(denoiser, leaf, alpha_bar_t)
     if not x0_hat.requires_grad:
         raise ValueError(
             "denoiser must be differentiable, but its answer carries no gradient; let it run "

@@ -140,7 +140,7 @@ class Blur:
         ValueError
             If ``h[-k] = conj(h[k])`` fails: a real signal would not stay real.
         """
-        h = np.asarray(h, dtype=np.complex128)
+        h = np.array(h, dtype=np.complex128)  # a copy: what is derived from it is kept
         signal_shape(h.shape, "the shape of h")
         if not np.all(np.isfinite(h)):
             raise ValueError("h must be an array of finite numbers")
@@ -276,7 +276,7 @@ class Mask:
     mask: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        mask = np.asarray(self.mask)
+        mask = np.array(self.mask)  # a copy: the kept indices are derived from it once
         if mask.dtype != np.bool_:
             raise ValueError(f"mask must be an array of booleans, got dtype {mask.dtype}")
         signal_shape(mask.shape, "the shape of mask")

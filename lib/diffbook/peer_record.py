@@ -9,17 +9,71 @@ needs deepinv (see "Comparing with deepinv" in book/how_to_rerun.md) and writes
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 from diffbook import guidance, manifests, paths, peer, posterior
 from diffbook.gaussian import GaussianPrior
 from diffbook.inverse import Blur, gaussian_kernel, measure
 
 SIZE, S, SIGMA_Y = 32, 20, 0.2
+
+
+def lorentzian(size: int, scale: float = 1.0, mean: float = 0.2) -> GaussianPrior:
+    """Prior of images whose spectrum falls with the square of the frequency; pixel variance scale."""
+    k = np.fft.fftfreq(size) * size
+    lam = 1.0 / (1.0 + (k[:, None] ** 2 + k**2) / 9.0)
+    return GaussianPrior.from_spectrum(scale * lam / lam.mean(), mean)
+
+
+class Case(NamedTuple):
+    """One deblurring problem: arrays (4, SIZE, SIZE), and a schedule of S steps."""
+
+    prior: GaussianPrior
+    operator: Blur
+    alpha_bar: NDArray[np.float64]
+    x_T: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    def closed(self, method: Callable[..., posterior.Steps], *weights: ArrayLike) -> NDArray:
+        """Run a method of `diffbook.guidance` as one gain per frequency, and return its images."""
+        problem = posterior.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+        modes = (self.prior.to_spectral(v).reshape(len(v), -1) for v in (self.x_T, self.y))
+        steps = method(problem, self.alpha_bar, *weights)
+        x = posterior.run(problem, self.alpha_bar, steps, *modes)
+        return self.prior.from_spectral(x.reshape(self.x_T.shape))
+
+    def theirs(self, method: peer.Method, **options: float) -> NDArray:
+        """Run deepinv's sampler and return its images."""
+        return peer.sample(
+            method, self.prior, torch.from_numpy(self.x_T), S, y=torch.from_numpy(self.y),
+            operator=self.operator, sigma_y=SIGMA_Y, **options,
+        ).numpy()  # fmt: skip
+
+    def annealed(self) -> NDArray[np.float64]:
+        """Weights of DPS that deepinv calls annealed, (S,)."""
+        problem = posterior.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+        return guidance.dps_annealed(problem, self.alpha_bar)
+
+
+def make_case(seed: int = 0) -> Case:
+    """Draw signals, measurements and starting noise of the problem."""
+    prior, rng = lorentzian(SIZE), np.random.default_rng(seed)
+    operator = Blur.from_kernel(gaussian_kernel(1.5, ndim=2), (SIZE, SIZE))
+    x0 = prior.sample(4, rng)
+    y = measure(operator, x0, SIGMA_Y, rng.standard_normal(x0.shape))
+    return Case(prior, operator, peer.schedule(S), rng.standard_normal(x0.shape), y)
+
+
+def relative(a: NDArray, b: NDArray) -> float:
+    """Largest difference relative to the largest value of the second array."""
+    return float(np.abs(a - b).max() / np.abs(b).max())
 
 
 def differences(seed: int = 0) -> dict[str, float]:
@@ -30,34 +84,18 @@ def differences(seed: int = 0) -> dict[str, float]:
     dict
         Largest difference of four images relative to their largest value, by method.
     """
-    k = np.fft.fftfreq(SIZE) * SIZE
-    lam = 1.0 / (1.0 + (k[:, None] ** 2 + k**2) / 9.0)
-    prior, rng = GaussianPrior.from_spectrum(lam / lam.mean(), 0.2), np.random.default_rng(seed)
-    operator, ab = Blur.from_kernel(gaussian_kernel(1.5, ndim=2), (SIZE, SIZE)), peer.schedule(S)
-    x0 = prior.sample(4, rng)
-    y = measure(operator, x0, SIGMA_Y, rng.standard_normal(x0.shape))
-    x_T = rng.standard_normal(x0.shape)
-    problem = posterior.make_problem(prior, operator.spectrum, SIGMA_Y)
-    modes = [prior.to_spectral(v).reshape(len(v), -1) for v in (x_T, y)]
-    cases = {
-        "annealed DPS": ("dps", {}, guidance.dps(problem, ab, guidance.dps_annealed(problem, ab))),
-        "PiGDM": ("pigdm", {}, guidance.pigdm(problem, ab, guidance.kappa(ab))),
-        "ALD": ("ald", {}, guidance.ald(problem, ab, np.ones(S))),
+    case = make_case(seed)
+    kappa, converged = guidance.kappa(case.alpha_bar), {"cg_max_iter": 60, "cg_tol": 1e-7}
+    pairs = {
+        "annealed DPS": (case.theirs("dps"), case.closed(guidance.dps, case.annealed())),
+        "PiGDM": (case.theirs("pigdm"), case.closed(guidance.pigdm, kappa)),
+        "ALD": (case.theirs("ald"), case.closed(guidance.ald, np.ones(S))),
         "moment matching": (
-            "moment_matching",
-            {"cg_max_iter": 60, "cg_tol": 1e-7},
-            guidance.ideal(problem, ab),
+            case.theirs("moment_matching", **converged),
+            case.closed(guidance.ideal),
         ),
     }
-    found = {}
-    for name, (method, options, steps) in cases.items():
-        exact = prior.from_spectral(posterior.run(problem, ab, steps, *modes).reshape(x_T.shape))
-        other = peer.sample(
-            method, prior, torch.from_numpy(x_T), S, y=torch.from_numpy(y), operator=operator,
-            sigma_y=SIGMA_Y, **options,
-        ).numpy()  # fmt: skip
-        found[name] = float(np.abs(other - exact).max() / np.abs(exact).max())
-    return found
+    return {name: relative(other, exact) for name, (other, exact) in pairs.items()}
 
 
 def default_path() -> Path:

@@ -124,7 +124,7 @@ def make_problem(
     sigma_y : float
         Standard deviation of the measurement noise.
     mu0 : array_like
-        Spectral mean, if `prior` is an array.
+        Spectral mean, only if `prior` is an array.
 
     Raises
     ------
@@ -134,6 +134,8 @@ def make_problem(
     if isinstance(prior, GaussianPrior):
         if prior.basis is not None:
             raise ValueError("prior must be stationary (diagonal in the Fourier basis)")
+        if np.any(mu0):
+            raise ValueError("mu0 is for a prior given as variances; a GaussianPrior has its own")
         lam, mu0 = prior.lam, prior.mu0_spectral
     else:
         lam = np.asarray(prior, dtype=np.float64)
@@ -330,12 +332,6 @@ class PosteriorTransfer:
         z = ndtri(0.5 + 0.5 * level)
         return 2.0 * ndtr(z * np.sqrt(s2 / e2)) - 1.0
 
-    @property
-    def spreadratio(self) -> float:
-        """Sampler's standard deviation over the root mean square error of its mean; 1 is right."""
-        p = self.problem
-        return float(np.sqrt(p.count @ self.V / (p.mmse + np.sum(self.bias + self.gain))))
-
 
 def compose(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> PosteriorTransfer:
     """Compose the steps of a sampler into one filter.
@@ -348,19 +344,25 @@ def compose(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> PosteriorTr
     steps : Steps
         Of S steps.
     """
-    alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
-    S = len(alpha_bar) - 1
-    if len(steps.P) != S:
-        raise ValueError(f"steps has {len(steps.P)} rows for a schedule of {S} steps")
+    alpha_bar = _schedule_of(steps, alpha_bar)
     D1 = np.sqrt(steps.start_var)
     D2, D3, V = np.zeros(problem.lam.size), steps.start_y, steps.start_var
-    for s in range(S, 0, -1):
+    for s in range(len(alpha_bar) - 1, 0, -1):
         w, Q = problem.slope(alpha_bar[s]), steps.Q[s - 1]
         G = steps.P[s - 1] + Q * w
         D1, V = G * D1, G**2 * V + steps.C2[s - 1]
         D2 = G * D2 + Q * (1.0 - np.sqrt(alpha_bar[s]) * w)
         D3 = G * D3 + steps.Y[s - 1]
     return PosteriorTransfer(problem, D1, D2, D3, V)
+
+
+def _schedule_of(steps: Steps, alpha_bar: ArrayLike) -> Array:
+    """Check a schedule, and that the steps are as many as its own."""
+    alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
+    S = len(alpha_bar) - 1
+    if len(steps.P) != S:
+        raise ValueError(f"steps has {len(steps.P)} rows for a schedule of {S} steps")
+    return alpha_bar
 
 
 def run(
@@ -387,8 +389,15 @@ def run(
     Returns
     -------
     ndarray, shape (n, m)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or noise is missing.
     """
-    alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
+    alpha_bar = _schedule_of(steps, alpha_bar)
+    if noise is None and np.any(steps.C2):
+        raise ValueError("noise is needed: these steps inject noise")
     x_S, y = np.asarray(x_S), np.asarray(y)
     for name, value in (("x_S", x_S), ("y", y)):
         if value.shape != (len(y), problem.lam.size):
@@ -399,8 +408,6 @@ def run(
         x0_hat = problem.mu0 + w * (x - np.sqrt(alpha_bar[s]) * problem.mu0)
         x = steps.P[s - 1] * x + steps.Q[s - 1] * x0_hat + steps.Y[s - 1] * y
         if np.any(steps.C2[s - 1]):
-            if noise is None:
-                raise ValueError("noise is needed: these steps inject noise")
             x = x + np.sqrt(steps.C2[s - 1]) * np.asarray(noise(s))
     return x
 

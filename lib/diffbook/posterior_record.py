@@ -2,7 +2,7 @@
 
     python -m diffbook.posterior_record
 
-takes about twenty minutes on one core, too long for a chapter, and writes
+takes about fifteen minutes on one core, too long for a chapter, and writes
 `data/recorded/02_posterior.json`: the tuned zeta' of every task, the designed weights, the mean values
 of every cell, and comparisons with intervals. The chapter takes zeta' and weights from it, runs a
 part of the cells itself and shows the rest. Sizes, grids and seeds are constants, fixed before a test
@@ -34,7 +34,7 @@ from diffbook.restoration_tasks import (
     make_task,
     noise_seeds,
 )
-from diffbook.studies import _one_thread_each, _torch_threads
+from diffbook.studies import one_thread_each, torch_threads
 from diffbook.studies_posterior import (
     METHODS,
     MORE_METHODS,
@@ -97,6 +97,17 @@ class Recorded:
     weights: dict[tuple[str, str, int, str], NDArray]
     rows: list[Row]
     differences: list[Difference]
+
+    def means(
+        self, data: str, task: str, method: str, metric: str, steps: Sequence[int]
+    ) -> list[float]:
+        """Mean over training seeds for every number of steps; NaN where there is no cell."""
+        found: dict[int, list[float]] = {S: [] for S in steps}
+        for row in self.rows:
+            key = (row.data, row.task, row.method, row.metric)
+            if key == (data, task, method, metric) and row.S in found:
+                found[row.S].append(row.value)
+        return [float(np.mean(values)) if values else np.nan for values in found.values()]
 
 
 def default_path() -> Path:
@@ -275,13 +286,13 @@ def main(part: str, out: Path | None) -> None:
     def say(line: str) -> None:
         click.echo(f"{time.perf_counter() - start:6.0f} s  {line}")
 
-    _torch_threads()
+    torch_threads()
     about = {
         "command": "python -m diffbook.posterior_record", "seed": 0, "training_seeds": SEEDS,
         "steps": STEPS, "grid": GRID, "n_validation": N_VALIDATION, "n_test": N_TEST,
         "tikhonov": TIKHONOV, "packages": manifests.packages(), "threads": 1,
     }  # fmt: skip
-    with _one_thread_each():
+    with one_thread_each():
         if part == "cells":
             document = read(out)
         else:

@@ -86,22 +86,37 @@ def images(data: str, split: str, n: int, size: int | None = None) -> NDArray[np
     Raises
     ------
     ValueError
-        If the split does not have so many.
+        If the split does not have so many, see `available`.
     """
-    from diffbook.datasets import digits, photos
-
-    if data == "digits":
-        pool = digits.images(split)
-    else:
-        size = size or SIDES["photos"]
-        cut = photos.TILE // size
-        blocks = np.stack(photos.tiles(split))[:, : cut * size, : cut * size]
-        blocks = blocks.reshape(-1, cut, size, cut, size).swapaxes(2, 3)
-        pool = blocks.reshape(-1, size, size)
-        pool = pool[np.random.default_rng(20260208).permutation(len(pool))]
+    pool = _pool(data, split, size)
     if not 1 <= n <= len(pool):
         raise ValueError(f"n: got {n}, expected 1 to {len(pool)} ({data}, {split})")
     return pool[:n]
+
+
+def available(data: str, split: str, size: int | None = None) -> int:
+    """Return how many images `images` has."""
+    return len(_pool(data, split, size))
+
+
+@cache
+def _pool(data: str, split: str, size: int | None) -> NDArray[np.float64]:
+    from diffbook.datasets import digits, photos
+
+    if data == "digits":
+        return _frozen(digits.images(split))
+    size = size or SIDES["photos"]
+    cut = photos.TILE // size
+    tiles = np.stack(photos.tiles(split))[:, : cut * size, : cut * size]
+    pool = tiles.reshape(-1, cut, size, cut, size).swapaxes(2, 3).reshape(-1, size, size)
+    return _frozen(pool[np.random.default_rng(20260208).permutation(len(pool))])
+
+
+def _frozen(values: NDArray) -> NDArray:
+    """Read-only view: who shares a cached array cannot change it for the others."""
+    values = values.view()
+    values.flags.writeable = False
+    return values
 
 
 def noise_seeds(seed: int, k: int, n: int, stream: int) -> list[int]:
@@ -156,7 +171,7 @@ def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArr
     found = design_weights(
         block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
     )
-    return found.weights
+    return _frozen(found.weights)
 
 
 def state_power(problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray) -> NDArray:

@@ -139,7 +139,7 @@ def estimation_excess(
         lam = guess.lam[guess.lam > 1e-9 * guess.lam.max()]
         return predicted_w2(prior, design_schedule(lam, S).schedule) ** 2 / optimum - 1
 
-    with _one_thread_each():
+    with one_thread_each():
         return {n: np.array([one(n, seed) for seed in range(draws)]) for n in counts}
 
 
@@ -220,7 +220,7 @@ def real_floor(
     subsets = [
         images[rng.choice(len(images), min(n, len(images)), replace=False)] for _ in range(draws)
     ]
-    with _one_thread_each():
+    with one_thread_each():
         return {key: float(np.mean([f(x) for x in subsets])) for key, f in metrics.items()}
 
 
@@ -287,28 +287,28 @@ def sample_quality(
 
     tasks = [(S, name, ab) for S, group in schedules.items() for name, ab in group.items()]
     workers = workers or os.cpu_count() or 1
-    with _one_thread_each(), ThreadPoolExecutor(workers, initializer=_torch_threads) as pool:
+    with one_thread_each(), ThreadPoolExecutor(workers, initializer=torch_threads) as pool:
         results = list(pool.map(run, tasks))
     rows = [row for found, _ in results for row in found]
     kept = {task[:2]: x for task, (_, x) in zip(tasks, results, strict=True)}
     return rows, kept
 
 
-def _torch_threads(count: int = 1) -> None:
+def torch_threads(count: int = 1) -> None:
     """Limit torch to this many threads per operation, if torch is in use at all."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Let linear algebra run on one thread: the matrices here are too small to share out."""
     from threadpoolctl import threadpool_limits
 
     before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1
     with threadpool_limits(1):
         yield
-    _torch_threads(before)
+    torch_threads(before)
 
 
 def trained_quality(

@@ -74,12 +74,14 @@ def block_errors(seed: int = 0, d: int = 32, S: int = 10, sigma_y: float = 0.2) 
 
 
 def _apply(
-    problem: blocks.BlockProblem, filter: block_samplers.BlockTransfer, x: NDArray, y: NDArray
+    problem: blocks.BlockProblem, transfer: block_samplers.BlockTransfer, x: NDArray, y: NDArray
 ) -> NDArray:
     """Output modes (d,) of a composed sampler for starting modes x and measured coordinates y."""
     blocks_of_x = x[problem.modes][..., None]
     blocks_of_y = y.reshape(len(problem.lam), -1, 1)
-    out = filter.D1 @ blocks_of_x + filter.D2 @ problem.mu0[..., None] + filter.D3 @ blocks_of_y
+    out = (
+        transfer.D1 @ blocks_of_x + transfer.D2 @ problem.mu0[..., None] + transfer.D3 @ blocks_of_y
+    )
     modes = np.zeros(problem.lam.size, out.dtype)
     modes[problem.modes] = out[..., 0]
     return modes

@@ -77,7 +77,7 @@ def deblur_colour(
         If the shapes of model, images and prior differ.
     """
     if tuple(x0.shape[1:]) != prior.shape:
-        raise ValueError(f"x0 must have shape (n, {prior.shape}), got {x0.shape}")
+        raise ValueError(f"x0 must have shape (n, *{prior.shape}), got {x0.shape}")
     if pretrained is not None and tuple(pretrained.shape) != prior.shape:
         raise ValueError(f"pretrained is for {pretrained.shape}, the images are {prior.shape}")
     op = inverse.Blur.from_transfer(inverse.gaussian_transfer(prior.shape[1:], std))
@@ -151,7 +151,7 @@ def study(
     steps
         Numbers of steps.
     n
-        Images.
+        Images; of the bundled photographs at most 64 are taken, whose crops overlap already.
     seed
         Of the noise.
     pretrained

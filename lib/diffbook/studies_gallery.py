@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffbook import inverse, zero_shot
+from diffbook.conditional import gaussian_vjp
 from diffbook.restoration_tasks import images, make_task, noise_seeds
 from diffbook.samplers import initial_noise
 from diffbook.schedules import ddpm_respaced
 from diffbook.studies_posterior import Weights, measured, network, restore, rule
-from diffbook.studies_wiener import Setting, posterior_mean, rules, vector_jacobian
+from diffbook.studies_wiener import Setting, posterior_mean, rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ def wiener_gallery(
         case.prior.denoise, initial_noise(noise_seeds(seed, 0, n * draws, 4), shape),
         ddpm_respaced(S), y=np.repeat(y, draws, axis=0), operator=case.operator,
         sigma_y=case.sigma_y, weights=rules(case, S, zeta)[method][0],
-        vjp=vector_jacobian(case.prior),
+        vjp=gaussian_vjp(case.prior),
     ).sample.reshape(n, draws, *shape)  # fmt: skip
     mean = posterior_mean(case, y)
     return Gallery(x0[list(which)], y, mean, x[:, :keep], x.std(1, ddof=1))

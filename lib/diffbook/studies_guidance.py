@@ -282,12 +282,16 @@ def z_scores(
 def measured_coverage(
     prior: GaussianPrior,
     problem: Problem,
-    transfer: PosteriorTransfer,
+    alpha_bar: ArrayLike,
+    steps: Steps,
     levels: ArrayLike,
     n: int,
     rng: np.random.Generator,
 ) -> tuple[Array, Array, Array]:
-    """Share of true pixels inside a sampler's central intervals, from drawn signals.
+    """Share of true pixels inside a sampler's central intervals, from sampler runs alone.
+
+    Every signal is measured and restored twice, with noise and with none; the second run is the
+    sampler's mean given y, and their difference gives its spread.
 
     Returns
     -------
@@ -296,12 +300,16 @@ def measured_coverage(
     """
     from scipy.special import ndtri
 
+    def modes() -> NDArray:
+        return prior.to_spectral(rng.standard_normal((n, *prior.shape))).reshape(n, -1)
+
     x0 = prior.sample(n, rng)
-    noise = problem.sigma_y * rng.standard_normal(x0.shape)
-    y = problem.h.reshape(prior.shape) * prior.to_spectral(x0) + prior.to_spectral(noise)
-    flat = transfer.D2 * problem.mu0 + transfer.D3 * y.reshape(n, -1)
-    centre = prior.from_spectral(flat.reshape(y.shape))
-    s = np.sqrt(np.mean(transfer.V))
+    y = problem.h * prior.to_spectral(x0).reshape(n, -1) + problem.sigma_y * modes()
+    zero = np.zeros_like(y)
+    centre = posterior.run(problem, alpha_bar, steps, zero, y, lambda s: zero)
+    drawn = posterior.run(problem, alpha_bar, steps, modes(), y, lambda s: modes())
+    centre, drawn = (prior.from_spectral(v.reshape(n, *prior.shape)) for v in (centre, drawn))
+    s = np.sqrt(np.mean((drawn - centre) ** 2))
     z = ndtri(0.5 + 0.5 * np.asarray(levels))
     shares = np.array([np.mean(np.abs(x0 - centre) <= width * s, axis=1) for width in z])
     mean, half = shares.mean(axis=1), 1.96 * shares.std(axis=1) / np.sqrt(n)

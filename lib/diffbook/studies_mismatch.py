@@ -8,7 +8,7 @@ which decides how large a weight may be; and the states of a guided run against 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from diffbook import zero_shot
 from diffbook.block_chain import Chain
+from diffbook.guided import differentiated
 from diffbook.restoration_tasks import (
     block_problem,
     designed_weights,
@@ -92,7 +93,7 @@ def mismatch(
         rng = np.random.default_rng([seed, k, i])
         for _ in range(probes):
             v = rng.standard_normal(x.shape)
-            u = vector_jacobian(net, state, ab, torch.as_tensor(v, dtype=torch.float32))
+            u = differentiated(net, state, ab)[1](torch.as_tensor(v, dtype=torch.float32))
             # White v: the cross-spectrum of v and J^T v is the diagonal of F J F*, on average.
             cross = np.fft.fft2(u.numpy(), norm="ortho") * np.conj(np.fft.fft2(v, norm="ortho"))
             diagonal += cross.real.mean(0) / probes
@@ -109,13 +110,6 @@ def mismatch(
         np.array(v) for v in zip(*rows, strict=True)
     )
     return Mismatch(sigma, np.arange(len(count)), slope, model_slope, gap, error, model_error)
-
-
-def vector_jacobian(net: Callable, x: torch.Tensor, ab: float, v: torch.Tensor) -> torch.Tensor:
-    """`J^T v` of a differentiable denoiser at states x (n, h, w)."""
-    x = x.detach().requires_grad_(True)
-    (g,) = torch.autograd.grad(net(x, ab), x, v)
-    return g
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,9 +170,9 @@ def curvature(
         v = torch.as_tensor(start, dtype=torch.float32)
         for _ in range(iterations):
             v = v / torch.linalg.vector_norm(v, dim=(1, 2), keepdim=True)
-            Jv = vector_jacobian(net, x, ab, v)
+            Jv = differentiated(net, x, ab)[1](v)
             HJv = task.operator.forward(Jv)
-            v_next = vector_jacobian(net, x, ab, task.operator.adjoint(HJv))
+            v_next = differentiated(net, x, ab)[1](task.operator.adjoint(HJv))
             rayleigh, strength = (v * Jv).sum((1, 2)), HJv.reshape(n, -1).square().sum(1)
             v = v_next
         with np.errstate(divide="ignore"):

@@ -34,7 +34,7 @@ from diffbook.restoration_tasks import (
 )
 from diffbook.samplers import initial_noise, step_noise
 from diffbook.schedules import ddpm_respaced
-from diffbook.studies import _one_thread_each, _torch_threads, image_metrics
+from diffbook.studies import image_metrics, one_thread_each, torch_threads
 
 #: Range that a network's answer is clamped to: the images' [-1, 1] with a margin.
 CLIP = (-1.5, 1.5)
@@ -277,6 +277,6 @@ def run_cells(
         return y, sample, nfe
 
     jobs = {source(*job): job for job in plan}
-    with _one_thread_each(), ThreadPoolExecutor(workers, initializer=_torch_threads) as pool:
+    with one_thread_each(), ThreadPoolExecutor(workers, initializer=torch_threads) as pool:
         done = dict(zip(jobs, pool.map(run, jobs.values()), strict=True))
         return [score(*job, x0, *done[source(*job)], metrics) for job in plan]

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook import design, guidance, posterior, schedules, weights
+from diffbook import design, guidance, inverse, posterior, schedules, weights
+from diffbook.gaussian import GaussianPrior
 from diffbook.posterior import PosteriorTransfer, Problem, Steps, compose
 from diffbook.studies_guidance import w2
 
@@ -70,6 +71,12 @@ def plane_bounds(
         "posterior": (plane["d_posterior"], 0.0),
     }
     return points, (plane["mse"], plane["perception"])
+
+
+def plane_point(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> tuple[float, float]:
+    """Distortion and perception (W2^2) of one sampler."""
+    t = compose(problem, alpha_bar, steps)
+    return t.mse, t.perception
 
 
 def plane_curve(
@@ -165,9 +172,9 @@ def wrong_spectrum(
     for exponent in exponents:
         wrong = tilted(problem, frequency, exponent)
         found["designed"].append(weights.design_weights(wrong, ab, "dps", **kwargs).weights)
-        merged = posterior.merged(wrong)
-        zeta, _ = guidance.best_normalised(merged, ab)
-        found["best zeta'"].append(guidance.dps_normalised(merged, ab, zeta))
+        zeta, _ = guidance.best_normalised(posterior.merged(wrong), ab)
+        # At run time the rule divides by the norms that occur, which are those of the true problem.
+        found["best zeta'"].append(guidance.dps_normalised(posterior.merged(problem), ab, zeta))
     return {
         name: np.array([w2(problem, ab, guidance.dps(problem, ab, z)) for z in rows])
         for name, rows in found.items()
@@ -180,6 +187,7 @@ def over_problems(
     n_random: int = 0,
     seed: int = 0,
     max_iter: int = 500,
+    n_bins: int | None = None,
 ) -> dict[str, Array]:
     """``E_y W2^2`` of ideal, designed and searched samplers over a family of problems."""
     ab = schedules.ddpm_respaced(S)
@@ -192,9 +200,26 @@ def over_problems(
         }
         for label, method in (("DPS", "dps"), ("PiGDM", "pigdm"), ("DiffPIR", "diffpir")):
             best = weights.design_weights(
-                small, ab, method, n_random=n_random, rng=rng, max_iter=max_iter
+                small, ab, method, n_random=n_random, rng=rng, max_iter=max_iter, n_bins=n_bins
             )
             found[f"{label} designed"] = best.objective
         for name, value in found.items():
             rows.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in rows.items()}
+
+
+def kernel_transfer(name: str, side: int) -> NDArray[np.complex128]:
+    """Transfer function of a motion (7 pixels, 30 degrees) or box (5 x 5) blur of square images."""
+    kernels = {
+        "motion": lambda: inverse.motion_kernel(7.0, 30.0, 9),
+        "box": lambda: inverse.box_kernel(5, 2),
+    }
+    if name not in kernels:
+        raise ValueError(f"name must be one of {sorted(kernels)}, got {name!r}")
+    return inverse.Blur.from_kernel(kernels[name](), (side, side)).spectrum
+
+
+def large_problem(side: int, std: float = 1.5, sigma_y: float = 0.1) -> Problem:
+    """Deblurring of large images with a ``1 / f^2`` spectrum, to measure the cost of a design."""
+    prior = GaussianPrior.inverse_f((side, side), 2.0)
+    return posterior.make_problem(prior, inverse.gaussian_transfer((side, side), std), sigma_y)

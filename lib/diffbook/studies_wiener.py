@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffbook import guidance, inverse, zero_shot
+from diffbook.conditional import gaussian_vjp
 from diffbook.gaussian import GaussianPrior
 from diffbook.metrics.restoration import consistency, psnr, ssim
 from diffbook.posterior import Problem, compose, make_problem, merged
 from diffbook.restoration_tasks import images, noise_seeds
 from diffbook.samplers import initial_noise
 from diffbook.schedules import ddpm_respaced
-from diffbook.studies import _one_thread_each
+from diffbook.studies import one_thread_each
 from diffbook.weights import design_weights
 
 STEPS = (5, 10, 25, 50, 100)
@@ -95,13 +96,6 @@ def setting(size: int = 32, std: float = 1.5, sigma_y: float = 0.1, n_train: int
     return Setting(GaussianPrior.estimated(x), blur, sigma_y)
 
 
-def vector_jacobian(prior: GaussianPrior):
-    """Closed-form `vjp(x_t, alpha_bar_t, v)` of the Wiener denoiser: the filter `w_s` itself."""
-    # The denoiser of the centred prior is linear, and its own transpose.
-    centred = GaussianPrior(prior.lam, np.zeros(prior.shape), prior.basis, prior.shape)
-    return lambda x_t, alpha_bar_t, v: centred.denoise(v, alpha_bar_t)
-
-
 def predicted_mse(
     case: Setting, alpha_bar: NDArray, weights: NDArray, x0: NDArray
 ) -> NDArray[np.float64]:
@@ -164,11 +158,11 @@ def tune(
         for i in (2, 3)
     )
     y = inverse.measure(case.operator, x0, case.sigma_y, next(repeated))
-    with _one_thread_each():
+    with one_thread_each():
         x = zero_shot.dps(
             case.prior.denoise, next(repeated), ddpm_respaced(S), y=y, operator=case.operator,
             sigma_y=case.sigma_y, weights=lambda s, norm: zeta / norm,
-            vjp=vector_jacobian(case.prior),
+            vjp=gaussian_vjp(case.prior),
         ).sample  # fmt: skip
     return psnr(x, x0).reshape(len(grid), n).mean(1)
 
@@ -214,10 +208,8 @@ def wiener_cells(
     """
     side = case.prior.shape[0]
     pool = images("photos", "test", n * len(seeds), side).reshape(len(seeds), n, side, side)
-    vjp, weights = (
-        vector_jacobian(case.prior),
-        {S: rules(case, S, zeta) for S, zeta in zetas.items()},
-    )
+    vjp = gaussian_vjp(case.prior)
+    weights = {S: rules(case, S, zeta) for S, zeta in zetas.items()}
 
     def run(job: tuple[int, str, int]) -> WienerCell:
         S, method, i = job
@@ -240,7 +232,7 @@ def wiener_cells(
         return WienerCell(S, method, k, per_image)
 
     jobs = [(S, method, i) for S in zetas for method in METHODS for i in range(len(seeds))]
-    with _one_thread_each(), ThreadPoolExecutor(workers) as threads:
+    with one_thread_each(), ThreadPoolExecutor(workers) as threads:
         return list(threads.map(run, jobs))
 
 
@@ -296,20 +288,14 @@ def summary(
     from diffbook.metrics.samples import mean_ci
 
     steps = sorted({c.S for c in cells})
+
+    def interval(metric: str, method: str, S: int) -> tuple[float, float, float]:
+        group = (c for c in cells if (c.S, c.method) == (S, method))
+        return mean_ci([c.per_image[metric].mean() for c in group])
+
     return {
         metric: {
-            method: np.array(
-                [
-                    mean_ci(
-                        [
-                            c.per_image[metric].mean()
-                            for c in cells
-                            if (c.S, c.method) == (S, method)
-                        ]
-                    )
-                    for S in steps
-                ]
-            )
+            method: np.array([interval(metric, method, S) for S in steps])
             for method in dict.fromkeys(c.method for c in cells)
         }
         for metric in metrics

@@ -176,15 +176,18 @@ def objective_and_grad(
     grad : ndarray, shape (S,)
     """
     problem = problem if not np.iscomplexobj(problem.h) else merged(problem)
-    evaluate = _family(method, problem, alpha_bar, options)
+    evaluate = objective(method, problem, alpha_bar, options)
     weights = guidance.check_weights(weights, len(np.asarray(alpha_bar)) - 1).ravel()
     return evaluate(weights)
 
 
-def _family(
+def objective(
     method: str, problem: Problem, alpha_bar: ArrayLike, options: Mapping[str, Any]
 ) -> Callable[[Array], tuple[float, Array]]:
-    """Make the objective and its gradient by the weights of one method."""
+    """Make the function that `objective_and_grad` evaluates, for many weights of one method.
+
+    It checks no weights, and takes a problem with real ``h`` (see `diffbook.posterior.merged`).
+    """
     if method not in METHODS:
         raise ValueError(f"method must be one of {sorted(METHODS)}, got {method!r}")
     if method == "diffpir":
@@ -205,26 +208,31 @@ def _proximal(
     problem: Problem, alpha_bar: ArrayLike, options: Mapping[str, Any]
 ) -> Callable[[Array], tuple[float, Array]]:
     """Objective of DiffPIR, whose gain ``b h / (h^2 + lambda noise2)`` is not linear in lambda."""
-    S = len(np.asarray(alpha_bar)) - 1
     ab = np.asarray(alpha_bar, dtype=np.float64)[1:, None]
     noise2 = problem.sigma_y**2 / alpha_bar_to_sigma(ab) ** 2
     w, h = problem.slope(ab), problem.h
     mean_part = 1.0 - np.sqrt(ab) * w
-    # With lambda so large that nothing is corrected, Q is DiffPIR's b itself.
-    b = guidance.diffpir(problem, alpha_bar, np.full(S, np.finfo(float).max ** 0.5), **options).Q
 
     def evaluate(weights: Array) -> tuple[float, Array]:
         steps = guidance.diffpir(problem, alpha_bar, weights, **options)
         value, by_G, by_F = value_and_adjoint(problem, recursion(problem, alpha_bar, steps))
         # Derivative by the gain, then by lambda.
         by_gain = by_F[:, 1] + h * by_F[:, 0] * (1.0 - mean_part) - h * w * by_G
-        change = -ratio(b * h * noise2, (h**2 + weights[:, None] * noise2) ** 2)
+        change = -ratio(steps.Y * noise2, h**2 + weights[:, None] * noise2)
         return value, np.einsum("sm,sm->s", by_gain, change)
 
     return evaluate
 
 
 # --- the design -------------------------------------------------------------------------------
+
+
+def check_regularisation(cap: str | None, tikhonov: float) -> None:
+    """Refuse an unknown cap, and a weight of the penalty that is negative or not finite."""
+    if cap not in (None, "no-overshoot", "stability"):
+        raise ValueError(f"cap must be 'no-overshoot', 'stability' or None, got {cap!r}")
+    if not np.isfinite(tikhonov) or tikhonov < 0:
+        raise ValueError(f"tikhonov must be finite and non-negative, got {tikhonov!r}")
 
 
 def reference_weights(
@@ -327,15 +335,12 @@ def design_weights(
     ValueError
         Naming the argument at fault.
     """
-    if cap not in (None, "no-overshoot", "stability"):
-        raise ValueError(f"cap must be 'no-overshoot', 'stability' or None, got {cap!r}")
-    if not np.isfinite(tikhonov) or tikhonov < 0:
-        raise ValueError(f"tikhonov must be finite and non-negative, got {tikhonov!r}")
+    check_regularisation(cap, tikhonov)
     if n_random > 0 and rng is None:
         raise ValueError("rng is needed for random starts")
     full = merged(problem)
     small = full if n_bins is None else binned(full, n_bins)
-    evaluate = _family(method, small, alpha_bar, options)
+    evaluate = objective(method, small, alpha_bar, options)
     reference = reference_weights(small, alpha_bar, method, **options)
     high = np.full(len(reference), BOX[1])
     if cap is not None and method != "diffpir":

@@ -517,9 +517,7 @@ def _measured(run: Run, sigma_y: float, rcond: float) -> tuple[NDArray, Any, NDA
     """Modes that are measured (0 or 1), their values ``ybar``, and the standard error of those."""
     op = run.operator
     measured = kept(op, rcond).astype(np.float64)
-    inverse = np.divide(
-        1.0, op.singular_values, out=np.zeros_like(measured), where=measured > 0
-    )  # fmt: skip
+    inverse = np.divide(1.0, op.singular_values, out=np.zeros_like(measured), where=measured > 0)
     return measured, times(op.to_coords(run.y), inverse), sigma_y * inverse
 
 
