@@ -41,7 +41,7 @@ $(STAMP): requirements.lock pyproject.toml
 env: $(STAMP)  ## create or update the environment
 
 reproduce: $(STAMP)  ## re-execute every chapter, check the claims, render the book (FORCE=1 redoes all)
-	@$(BIN)/python -m diffbook reproduce $(FORCE_FLAG)
+	@$(BIN)/python -m press reproduce $(FORCE_FLAG)
 
 test: lint  ## run the whole test suite
 	@echo "--- library, command line, notebooks (one thread each, $(JOBS) processes)"

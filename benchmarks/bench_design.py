@@ -22,8 +22,9 @@ from benchmarks.timing import (
     median,
     seconds,
 )
-from diffbook import design, schedules
-from diffbook.gaussian import GaussianPrior
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.schedules import design
+from diffbook.schedules import levels as schedules
 
 LOSS_SCALE = 1e-3
 SLSQP = {"maxiter": 1000, "ftol": 1e-12}

@@ -21,12 +21,16 @@ import torch
 
 from benchmarks.bench_samplers import general_prior
 from benchmarks.timing import Report, Table, Target, cpu_seconds, median
-from diffbook import guidance, peer, schedules, training, zero_shot
-from diffbook.conditional import gaussian_vjp
-from diffbook.gaussian import GaussianPrior
-from diffbook.inverse import Blur, Degradation, Mask, gaussian_kernel, measure
+from chapters.posterior import deepinv as peer
+from diffbook.inverse import gains as guidance
+from diffbook.inverse import published as zero_shot
+from diffbook.inverse.exact import gaussian_vjp
+from diffbook.inverse.operators import Blur, Degradation, Mask, gaussian_kernel, measure
+from diffbook.nets import training
 from diffbook.nets.unet import as_denoiser
-from diffbook.samplers import initial_noise, step_noise
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers.unguided import initial_noise, step_noise
+from diffbook.schedules import levels as schedules
 
 STEPS = 20
 ALPHA_BAR = schedules.ddpm_respaced(STEPS)

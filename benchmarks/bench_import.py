@@ -9,11 +9,11 @@ from benchmarks.timing import Report, Table, Target, median
 
 MODULES = (
     "diffbook",
-    "diffbook.schedules",
-    "diffbook.gaussian",
-    "diffbook.transfer",
-    "diffbook.design",
-    "diffbook.samplers",
+    "diffbook.schedules.levels",
+    "diffbook.priors.gaussian",
+    "diffbook.samplers.transfer",
+    "diffbook.schedules.design",
+    "diffbook.samplers.unguided",
     "numpy",
     "scipy.optimize",
     "torch",

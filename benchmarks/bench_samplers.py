@@ -23,9 +23,9 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Report, Table, Target, cpu_seconds, median
-from diffbook import schedules
-from diffbook.gaussian import GaussianPrior
-from diffbook.samplers import ddim, initial_noise, step_noise
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers.unguided import ddim, initial_noise, step_noise
+from diffbook.schedules import levels as schedules
 
 STEPS = 20
 

@@ -27,10 +27,11 @@ import torch
 from scipy.optimize import minimize
 
 from benchmarks.timing import Report, Table, Target, cpu_seconds, fit_exponent, median
-from diffbook import schedules, weights
-from diffbook.gaussian import GaussianPrior
-from diffbook.inverse import gaussian_transfer
-from diffbook.posterior import Problem, binned, make_problem, merged
+from diffbook.inverse import design as weights
+from diffbook.inverse.filters import Problem, binned, make_problem, merged
+from diffbook.inverse.operators import gaussian_transfer
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.schedules import levels as schedules
 
 BINS = 64
 SLSQP = {"maxiter": 1000, "ftol": 1e-12}

@@ -87,8 +87,8 @@ broken = False  # whether to fail"""
 SETUP = """\
 import time
 import numpy as np
-from diffbook import runs
-from diffbook.claims import Ledger
+from press.run import plans as runs
+from press.judge.claims import Ledger
 cfg = runs.settings("{name}", profile, n_draws=n_draws, wait=wait)
 rng = np.random.default_rng(seed)
 ledger = Ledger("{name}", profile)"""
@@ -157,7 +157,7 @@ class Book:
         return {**clean, "DIFFBOOK_ROOT": str(self.root), "OMP_NUM_THREADS": "1", **more}
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "diffbook", *arguments]
+        return [sys.executable, "-m", "press", *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
@@ -170,7 +170,7 @@ class Book:
         )
 
     def cli(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess:
-        """Run ``python -m diffbook``; check the exit status unless it is None."""
+        """Run ``python -m press``; check the exit status unless it is None."""
         done = subprocess.run(
             self.command(*arguments),
             env=self.environment(),

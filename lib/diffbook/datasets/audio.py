@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import fetch
+from diffbook.datasets import fetch
 
 #: Length of the segments used in the chapters, in samples.
 SEGMENT = 400

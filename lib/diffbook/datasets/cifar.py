@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import fetch
+from diffbook.datasets import fetch
 
 
 def images(split: str = "train") -> np.ndarray:

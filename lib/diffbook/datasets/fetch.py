@@ -78,7 +78,7 @@ DATASETS = {
                 ),
             )
         ),
-        "python -m diffbook fetch mnist",
+        "python -m press fetch mnist",
     ),
     "fsdd": Dataset(
         "Free Spoken Digit Dataset, 3,000 takes of 6 speakers at 8 kHz (Jackson and contributors)",

@@ -98,7 +98,7 @@ def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:
     y
         Measurements (n, *measurement_shape), of the same kind.
     operator
-        Degradation H of :mod:`diffbook.inverse` (anything with `forward`).
+        Degradation H of :mod:`diffbook.inverse.operators` (anything with `forward`).
     sigma_y
         Standard deviation of the measurement noise, positive.
 

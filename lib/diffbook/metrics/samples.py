@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ..distances import frechet
+from diffbook.priors.distances import frechet
 
 __all__ = [
     "FEATURES",

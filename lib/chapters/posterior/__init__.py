@@ -1,0 +1,1 @@
+"""Zero-shot posterior sampling (arXiv 2602.07715)."""

@@ -1,0 +1,179 @@
+"""Deblurring of colour images: with a Gaussian model of decorrelated channels, or a pretrained one.
+
+The design needs one spectrum for each decorrelated channel; the degradation acts on every channel
+alike, and so do the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffbook.inverse import gains as guidance
+from diffbook.inverse import operators as inverse
+from diffbook.inverse import published as zero_shot
+from diffbook.inverse.design import design_weights
+from diffbook.inverse.exact import gaussian_vjp
+from diffbook.inverse.filters import Problem, make_problem, merged
+from diffbook.metrics.restoration import psnr
+from diffbook.nets.foreign import Pretrained
+from diffbook.priors.colour import ChannelPriors
+from diffbook.samplers.unguided import initial_noise
+from diffbook.schedules.levels import ddpm_respaced
+
+
+@dataclass(frozen=True, eq=False)
+class ColourRow:
+    """PSNR (dB) of every image for one method with S steps; `S` may be smaller than asked for."""
+
+    S: int
+    method: str
+    psnr: NDArray
+
+
+def colour_problem(prior: ChannelPriors, transfer: ArrayLike, sigma_y: float) -> Problem:
+    """All modes of the three decorrelated channels, each with the same transfer function."""
+    modes = np.stack([one.mu0_spectral for one in prior.priors])
+    h = np.broadcast_to(transfer, prior.shape)
+    return make_problem(prior.lam, h, sigma_y, mu0=modes)
+
+
+def deblur_colour(
+    prior: ChannelPriors,
+    x0: NDArray,
+    steps: Sequence[int],
+    *,
+    pretrained: Pretrained | None = None,
+    std: float = 1.5,
+    sigma_y: float = 0.1,
+    seed: int = 0,
+    batch: int = 16,
+) -> list[ColourRow]:
+    """Deblur colour images with DPS: designed weights, the best ``zeta'`` of the model, and 1.
+
+    Parameters
+    ----------
+    prior
+        Gaussian model, for the design, and as the denoiser if there is no other.
+    x0
+        True images (n, 3, h, w) in [-1, 1].
+    steps
+        Numbers of steps.
+    pretrained
+        A foreign model for images of this shape; schedules are rounded to its levels, and weights
+        are designed with the regularisation that networks need.
+    std, sigma_y
+        Circular Gaussian blur (pixels) and noise.
+    seed
+        Of the noise of measurements and samplers.
+    batch
+        Images restored at a time.
+
+    Raises
+    ------
+    ValueError
+        If the shapes of model, images and prior differ.
+    """
+    if tuple(x0.shape[1:]) != prior.shape:
+        raise ValueError(f"x0 must have shape (n, *{prior.shape}), got {x0.shape}")
+    if pretrained is not None and tuple(pretrained.shape) != prior.shape:
+        raise ValueError(f"pretrained is for {pretrained.shape}, the images are {prior.shape}")
+    op = inverse.Blur.from_transfer(inverse.gaussian_transfer(prior.shape[1:], std))
+    problem = merged(colour_problem(prior, op.spectrum, sigma_y))
+    seeds = np.random.SeedSequence(seed).generate_state(2 * len(x0)).tolist()
+    y = inverse.measure(op, x0, sigma_y, initial_noise(seeds[::2], x0.shape[1:]))
+    x_T = initial_noise(seeds[1::2], x0.shape[1:])
+    rows = []
+    for S in steps:
+        ab = ddpm_respaced(S) if pretrained is None else pretrained.schedule(ddpm_respaced(S))
+        tame = {} if pretrained is None else {"cap": "no-overshoot", "tikhonov": 1e-3}
+        zeta, _ = guidance.best_normalised(problem, ab)
+        methods = {
+            "designed": design_weights(problem, ab, "dps", n_bins=128, **tame).weights,
+            "best zeta' of the model": zero_shot.normalised(zeta),
+            "zeta' = 1": zero_shot.normalised(1.0),
+        }
+        for name, weights in methods.items():
+            parts = [
+                _restore(
+                    prior,
+                    pretrained,
+                    x_T[i : i + batch],
+                    ab,
+                    y[i : i + batch],
+                    op,
+                    sigma_y,
+                    weights,
+                )
+                for i in range(0, len(x0), batch)
+            ]
+            rows.append(ColourRow(len(ab) - 1, name, psnr(np.concatenate(parts), x0)))
+    return rows
+
+
+def _restore(
+    prior: ChannelPriors,
+    pretrained: Pretrained | None,
+    x_T: NDArray,
+    alpha_bar: NDArray,
+    y: NDArray,
+    op: inverse.Blur,
+    sigma_y: float,
+    weights: NDArray | Callable[[int, Any], Any],
+) -> NDArray:
+    kwargs = {"operator": op, "sigma_y": sigma_y, "weights": weights}
+    if pretrained is None:
+        vjp = gaussian_vjp(prior)
+        return zero_shot.dps(prior.denoise, x_T, alpha_bar, y=y, vjp=vjp, **kwargs).sample
+    import torch
+
+    x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
+    return zero_shot.dps(pretrained.denoiser, x_T, alpha_bar, y=y, **kwargs).sample.numpy()
+
+
+def summarise(rows: Sequence[ColourRow]) -> dict[str, list[float]]:
+    """Mean PSNR (dB) by method, one value per number of steps."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(row.method, []).append(float(row.psnr.mean()))
+    return found
+
+
+def study(
+    steps: Sequence[int], *, n: int, seed: int = 0, pretrained: str = "", real: bool = False
+) -> list[ColourRow]:
+    """Deblur colour images of CIFAR-10, or of the size that a pretrained model wants.
+
+    Parameters
+    ----------
+    steps
+        Numbers of steps.
+    n
+        Images; of the bundled photographs at most 64 are taken, whose crops overlap already.
+    seed
+        Of the noise.
+    pretrained
+        Name of a factory (`diffbook.nets.foreign.load_pretrained`), or nothing for the Gaussian model.
+    real
+        Take CIFAR-10 from ``DIFFBOOK_DATA`` where the size is 32; crops of the bundled photographs
+        otherwise.
+    """
+    import torch
+
+    from diffbook.datasets import cifar, photos
+    from diffbook.nets.foreign import load_pretrained
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_pretrained(pretrained, device=device) if pretrained else None
+    size = model.shape[-1] if model else 32
+    if real and size == 32:
+        train, test = (np.moveaxis(cifar.images(split), -1, 1) for split in ("train", "test"))
+    else:
+        train = photos.colour_crops(200, size, "train", rng=7)
+        test = photos.colour_crops(min(n, 64), size, "test", rng=8)
+    prior = ChannelPriors.estimated(train, channels="first")
+    return deblur_colour(prior, test[:n], steps, pretrained=model, seed=seed)

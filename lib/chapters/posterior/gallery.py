@@ -1,0 +1,165 @@
+"""Pictures of restoration: original, measurement, MMSE estimate, several samples, their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chapters.posterior.restoration import Weights, measured, network, restore, rule
+from chapters.posterior.tasks import images, make_task, noise_seeds
+from chapters.posterior.wiener import Setting, posterior_mean, rules
+from diffbook.inverse import operators as inverse
+from diffbook.inverse import published as zero_shot
+from diffbook.inverse.exact import gaussian_vjp
+from diffbook.samplers.unguided import initial_noise
+from diffbook.schedules.levels import ddpm_respaced
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """A few images, what was measured of them, and several restorations of each.
+
+    Attributes
+    ----------
+    original
+        (n, h, w).
+    measurement
+        As an image (n, h, w): repeated pixels for super-resolution, NaN where a mask lost them.
+    mean
+        MMSE estimate: the mean of all restorations, or a closed form, (n, h, w).
+    samples
+        Some restorations, (n, m, h, w).
+    std
+        Standard deviation of all restorations per pixel, (n, h, w).
+    """
+
+    original: NDArray
+    measurement: NDArray
+    mean: NDArray
+    samples: NDArray
+    std: NDArray
+
+
+def gallery(
+    data: str, name: str, S: int, method: str, k: int = 0, *, which: Sequence[int] = (0, 1, 2, 3),
+    draws: int = 24, keep: int = 4, seed: int = 0, zeta: float | None = None,
+    weights: Weights | None = None,
+) -> Gallery:  # fmt: skip
+    """Restore a few test images many times from the same measurement.
+
+    Parameters
+    ----------
+    data, name, S, method, k
+        Which cell.
+    which
+        Indices into the test images of `run_cells`; their measurements are those of the cell.
+    draws, keep
+        Restorations per image, at least 2, and how many of them to return.
+    seed, zeta, weights
+        As in `run_cells` and `rule`.
+    """
+    if not 1 <= keep <= draws or draws < 2:
+        raise ValueError(
+            f"keep, draws: got {keep} and {draws}, expected 1 <= keep <= draws, 2 <= draws"
+        )
+    task, count = make_task(data, name), max(which) + 1
+    x0 = images(data, "test", count)
+    y = measured(task, x0, seed, k)[list(which)]
+    sampler, used, options = rule(method, task, S, zeta, weights)
+    n = len(which)
+    sample, _ = restore(
+        network(data, k), task, np.repeat(y, draws, axis=0), S, sampler, used,
+        seeds=noise_seeds(seed, k, n * draws, 2), **options,
+    )  # fmt: skip
+    sample = sample.reshape(n, draws, *x0.shape[1:])
+    return Gallery(
+        x0[list(which)],
+        shown(task.operator, y),
+        sample.mean(1),
+        sample[:, :keep],
+        sample.std(1, ddof=1),
+    )
+
+
+def contrasted(data: str, count: int = 4, among: int = 60) -> tuple[int, ...]:
+    """Return the indices of the test images with the largest contrast among the first ones.
+
+    A rule for what is shown, made before anything was restored: many patches of photographs are flat.
+    """
+    spread = images(data, "test", among).std(axis=(1, 2))
+    return tuple(sorted(np.argsort(spread)[::-1][:count].tolist()))
+
+
+def shown(operator: inverse.Degradation, y: NDArray) -> NDArray:
+    """Measurements (n, *measurement_shape) as images (n, h, w); NaN where nothing was measured."""
+    if isinstance(operator, inverse.Downsampling):
+        return y.repeat(operator.factor, axis=-2).repeat(operator.factor, axis=-1)
+    if isinstance(operator, inverse.Mask):
+        return np.where(operator.mask, operator.adjoint(y), np.nan)
+    return y
+
+
+def wiener_gallery(
+    case: Setting, S: int, method: str, zeta: float, *, which: Sequence[int] = (0, 1, 2, 3),
+    draws: int = 24, keep: int = 4, seed: int = 0,
+) -> Gallery:  # fmt: skip
+    """Restore a few test patches many times; the MMSE estimate is the Wiener filter's.
+
+    `which` are indices into the patches of the first seed of `wiener_cells` (0), `zeta` the tuned
+    zeta'; other arguments as in `studies_posterior.gallery`.
+    """
+    shape, count, n = case.prior.shape, max(which) + 1, len(which)
+    x0 = images("photos", "test", count, shape[0])
+    noise = initial_noise(noise_seeds(seed, 0, count, 0), shape)
+    y = inverse.measure(case.operator, x0, case.sigma_y, noise)[list(which)]
+    x = zero_shot.dps(
+        case.prior.denoise, initial_noise(noise_seeds(seed, 0, n * draws, 4), shape),
+        ddpm_respaced(S), y=np.repeat(y, draws, axis=0), operator=case.operator,
+        sigma_y=case.sigma_y, weights=rules(case, S, zeta)[method][0],
+        vjp=gaussian_vjp(case.prior),
+    ).sample.reshape(n, draws, *shape)  # fmt: skip
+    mean = posterior_mean(case, y)
+    return Gallery(x0[list(which)], y, mean, x[:, :keep], x.std(1, ddof=1))
+
+
+def as_grid(
+    galleries: dict[str, Gallery], count: int = 2, mean: str = "mean"
+) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
+    """Arrange restorations of the same images by several methods as rows of a grid.
+
+    Parameters
+    ----------
+    galleries
+        By the heading of their samples; mean and standard deviation are those of the first.
+    count
+        Samples of each.
+    mean
+        Heading of the mean.
+
+    Returns
+    -------
+    rows, std
+        As `plotting_restoration.restoration_grid` takes them, one row per image.
+    """
+    first, rows, std = next(iter(galleries.values())), {}, {}
+    for i, original in enumerate(first.original):
+        label = str(i + 1)
+        rows[label] = {"original": original, "measured": first.measurement[i], mean: first.mean[i]}
+        for name, found in galleries.items():
+            rows[label] |= {f"{name} {j + 1}": found.samples[i, j] for j in range(count)}
+        std[label] = first.std[i]
+    return rows, std
+
+
+def by_task(
+    galleries: dict[str, Gallery], count: int = 3
+) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
+    """Arrange the first image of several tasks as rows of a grid; see `as_grid`."""
+    grids = {task: as_grid({"sample": found}, count) for task, found in galleries.items()}
+    return (
+        {task: rows["1"] for task, (rows, _) in grids.items()},
+        {task: std["1"] for task, (_, std) in grids.items()},
+    )

@@ -1,0 +1,229 @@
+"""Four restoration tasks on the two image sets, their Gaussian models, and weights designed on them.
+
+Everything here is fixed before an image is restored: degradations, noise levels, splits, the Gaussian
+model of a task, and the regularisation of weights that are meant for a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffbook.inverse import operators as inverse
+from diffbook.inverse.blocks import problem as blocks
+from diffbook.inverse.blocks.chain import Chain
+from diffbook.inverse.blocks.design import design_weights
+from diffbook.inverse.blocks.gains import inner
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.schedules.levels import ddpm_respaced
+
+SIDES = {"photos": 16, "digits": 8}
+TASKS = ("deblurring", "super-resolution", "inpainting", "denoising")
+
+#: Standard deviation of the blur (pixels), and of the noise: of denoising, and of the other tasks.
+BLUR_STD = {"photos": 1.0, "digits": 0.8}
+SIGMA_Y = {"photos": (0.3, 0.05), "digits": (0.5, 0.1)}
+
+#: Regularisation of designed weights for networks, chosen on validation images; see `designed_weights`.
+TIKHONOV = 1e-4
+
+#: Largest mean power of a state, relative to that of noisy data, that `trimmed` weights may reach.
+SLACK = 1.05
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One inverse problem on one data set.
+
+    Parameters
+    ----------
+    data, name
+        `"photos"` or `"digits"`, and one of :data:`TASKS`.
+    operator
+        Degradation H.
+    sigma_y
+        Standard deviation of the measurement noise (images are in [-1, 1]).
+    """
+
+    data: str
+    name: str
+    operator: inverse.Degradation
+    sigma_y: float
+
+
+@cache
+def make_task(data: str, name: str) -> Task:
+    """Make one task: a Gaussian blur, means of 2 x 2 pixels, half of the pixels, or noise alone."""
+    if data not in SIDES:
+        raise ValueError(f"data: got {data!r}, expected one of {sorted(SIDES)}")
+    if name not in TASKS:
+        raise ValueError(f"name: got {name!r}, expected one of {TASKS}")
+    shape = (SIDES[data],) * 2
+    noisy, sigma_y = SIGMA_Y[data]
+    if name == "denoising":
+        return Task(data, name, inverse.identity(shape), noisy)
+    if name == "deblurring":
+        transfer = inverse.gaussian_transfer(shape, BLUR_STD[data])
+        return Task(data, name, inverse.Blur.from_transfer(transfer), sigma_y)
+    if name == "super-resolution":
+        # The third entry puts the kernel's centre on the first pixel of each pair.
+        pair = np.array([0.5, 0.5, 0.0])
+        blur = inverse.Blur.from_kernel(np.outer(pair, pair), shape)
+        return Task(data, name, inverse.Downsampling(shape, 2, blur), sigma_y)
+    kept = np.random.default_rng(20260207).permutation(shape[0] * shape[1]) % 2 == 0
+    return Task(data, name, inverse.Mask(kept.reshape(shape)), sigma_y)
+
+
+@cache
+def images(data: str, split: str, n: int, size: int | None = None) -> NDArray[np.float64]:
+    """Return n different images of a split, (n, side, side) in [-1, 1]; patches share no pixel.
+
+    Photographs are cut along a regular grid; a fixed permutation decides which patches come first, so
+    the first 100 of 200 are those of 100.
+
+    Raises
+    ------
+    ValueError
+        If the split does not have so many, see `available`.
+    """
+    pool = _pool(data, split, size)
+    if not 1 <= n <= len(pool):
+        raise ValueError(f"n: got {n}, expected 1 to {len(pool)} ({data}, {split})")
+    return pool[:n]
+
+
+def available(data: str, split: str, size: int | None = None) -> int:
+    """Return how many images `images` has."""
+    return len(_pool(data, split, size))
+
+
+@cache
+def _pool(data: str, split: str, size: int | None) -> NDArray[np.float64]:
+    from diffbook.datasets import digits, photos
+
+    if data == "digits":
+        return _frozen(digits.images(split))
+    size = size or SIDES["photos"]
+    cut = photos.TILE // size
+    tiles = np.stack(photos.tiles(split))[:, : cut * size, : cut * size]
+    pool = tiles.reshape(-1, cut, size, cut, size).swapaxes(2, 3).reshape(-1, size, size)
+    return _frozen(pool[np.random.default_rng(20260208).permutation(len(pool))])
+
+
+def _frozen(values: NDArray) -> NDArray:
+    """Read-only view: who shares a cached array cannot change it for the others."""
+    values = values.view()
+    values.flags.writeable = False
+    return values
+
+
+def noise_seeds(seed: int, k: int, n: int, stream: int) -> list[int]:
+    """One seed per image, from the run's seed, the training seed and what the noise is for."""
+    return np.random.SeedSequence([seed, k, stream]).generate_state(n, np.uint64).tolist()
+
+
+@cache
+def prior(data: str) -> GaussianPrior:
+    """Gaussian model of a data set, from its training images: their mean image and their spectrum.
+
+    The covariance is stationary, the mean need not be: digits are centred, and a model that took
+    their mean image for random structure would see about twice their variance.
+    """
+    from diffbook.nets.training import pool
+
+    x = pool(data, "train")[:, 0].numpy().astype(np.float64)
+    return GaussianPrior.estimated(x, mean="signal")
+
+
+@cache
+def block_problem(data: str, name: str) -> blocks.BlockProblem:
+    """Gaussian model of a task, exact for every degradation: modes that couple share a block."""
+    task, model = make_task(data, name), prior(data)
+    if isinstance(task.operator, inverse.Blur):
+        return blocks.from_blur(model, task.operator.spectrum, task.sigma_y)
+    if isinstance(task.operator, inverse.Downsampling):
+        down = task.operator
+        return blocks.from_downsampling(model, down.factor, down.blur.spectrum, task.sigma_y)
+    return blocks.from_matrix(model, inverse.matrix(task.operator), task.sigma_y)
+
+
+@cache
+def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArray[np.float64]:
+    """Weights designed on the Gaussian model, with the regularisation that networks need, (S,).
+
+    They stay below the no-overshoot bound (DPS, PiGDM), and a small quadratic penalty on their
+    logarithm relative to the reference (:data:`TIKHONOV` times the data's variance, summed over pixels)
+    settles the directions that cost nothing in the model.
+
+    Parameters
+    ----------
+    data, name
+        The task.
+    S
+        Number of steps of `ddpm_respaced`.
+    method : {"dps", "pigdm", "diffpir"}
+        DiffPIR without fresh noise (zeta = 0).
+    """
+    cap = None if method == "diffpir" else "no-overshoot"
+    tikhonov = TIKHONOV * float(prior(data).lam.sum())
+    found = design_weights(
+        block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
+    )
+    return _frozen(found.weights)
+
+
+def state_power(problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray) -> NDArray:
+    """Mean power of DPS's states in the Gaussian model, relative to that of noisy data, (S,).
+
+    Row s - 1 is `E|x_{s-1} - m|^2 / (ab_{s-1} tr Sigma0 + (1 - ab_{s-1}) d)` about the mean path
+    `m = sqrt(ab_{s-1}) mu0`, after the step from s to s - 1. A network has never seen states with
+    values far from 1; the Wiener denoiser does not mind them.
+    """
+    return _walk(problem, alpha_bar, weights, np.inf)[1]
+
+
+def trimmed(
+    problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float = SLACK
+) -> NDArray[np.float64]:
+    """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`, (S,).
+
+    Where a state would be too large even without guidance, the weight that makes it smallest is taken.
+    """
+    if not slack >= 1.0:
+        raise ValueError(f"slack: got {slack}, expected at least 1 (the power of noisy data)")
+    return _walk(problem, alpha_bar, weights, slack)[0]
+
+
+def _walk(
+    problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float
+) -> tuple[NDArray, NDArray]:
+    """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
+    problem = blocks.merged(problem)
+    chain = Chain(problem, alpha_bar)
+    used, power = np.array(weights, dtype=np.float64), np.empty(chain.S)
+    m, r, g = chain.H.shape
+    total = float(problem.count @ problem.lam.sum(1))
+
+    def mean(A: NDArray, B: NDArray) -> float:
+        # X = [D1 | D3] are the responses to the starting noise and to the measurement.
+        return inner(problem, np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1), B)
+
+    X = np.zeros((m, g, g + r), dtype=chain.H.dtype)
+    X[:, np.arange(g), np.arange(g)] = 1.0
+    unit = chain.family.filters(np.ones(chain.S))[0]
+    for s in range(chain.S - 1, -1, -1):
+        R = -(chain.H @ (chain.W[s] * X))
+        R[:, np.arange(r), g + np.arange(r)] += 1.0
+        kept = chain.keep[s] * X
+        push = chain.family.L[s][..., None] * (blocks.adjoint(chain.H) @ (unit[s][..., None] * R))
+        a, b, c = mean(kept, kept), mean(kept, push), mean(push, push)
+        nominal = alpha_bar[s] * total + (1.0 - alpha_bar[s]) * problem.d
+        if a + 2.0 * b * used[s] + c * used[s] ** 2 > slack * nominal:
+            root = np.sqrt(max(b**2 - c * (a - slack * nominal), 0.0))
+            used[s] = np.clip((root - b) / c, 0.0, used[s])
+        power[s] = (a + 2.0 * b * used[s] + c * used[s] ** 2) / nominal
+        X = kept + used[s] * push
+    return used, power

@@ -1,0 +1,230 @@
+"""Trade-offs of guided samplers: the distortion-perception plane, schedules, wrong spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chapters.posterior.synthetic import w2
+from diffbook.inverse import design as weights
+from diffbook.inverse import filters as posterior
+from diffbook.inverse import gains as guidance
+from diffbook.inverse import operators as inverse
+from diffbook.inverse.filters import PosteriorTransfer, Problem, Steps, compose
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.schedules import design
+from diffbook.schedules import levels as schedules
+
+Array = NDArray[np.float64]
+
+
+# --- distortion and perception ----------------------------------------------------------------
+
+
+def estimator(problem: Problem, share: float = 1.0, *, spread: bool = False) -> PosteriorTransfer:
+    """Write an optimal estimator as a filter.
+
+    Parameters
+    ----------
+    share : float in [0, 1]
+        1 is the MMSE estimate, 0 the map ``sqrt(lam / lam_hat) (mu_p - mu0) + mu0`` with the right
+        law, and between them the geodesic of optimal trade-offs.
+    spread : bool
+        Add the posterior's variance: with ``share = 1``, an exact posterior sample.
+    """
+    stretch = np.sqrt(posterior.ratio(1.0, problem.rho))
+    D3 = problem.K * (share + (1.0 - share) * stretch)
+    zero = np.zeros(problem.lam.size)
+    return PosteriorTransfer(
+        problem, zero, 1.0 - D3 * problem.h, D3, problem.lam_p if spread else zero
+    )
+
+
+def plane_gaps(problem: Problem) -> Array:
+    """Relative differences between optimal estimators, as filters, and the bounds of the plane."""
+    plane = posterior.distortion_perception(problem, points=3)
+    sample = estimator(problem, spread=True)
+    pairs = [
+        *(
+            (estimator(problem, p).mse, m)
+            for p, m in zip((1.0, 0.5, 0.0), plane["mse"], strict=True)
+        ),
+        *(
+            (estimator(problem, p).perception, q)
+            for p, q in zip((1.0, 0.5), plane["perception"][:2], strict=True)
+        ),
+        (sample.mse, plane["d_posterior"]),
+        # What should vanish is compared on the scale of the largest value.
+        (estimator(problem, 0.0).perception + plane["p_max"], plane["p_max"]),
+        (sample.perception + plane["p_max"], plane["p_max"]),
+        (sample.w2_squared + plane["p_max"], plane["p_max"]),
+    ]
+    return np.array([abs(a / b - 1.0) for a, b in pairs])
+
+
+def plane_bounds(
+    problem: Problem,
+) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
+    """Points (MSE, W2^2) of the MMSE estimate, the map and the posterior sample, and the bound."""
+    plane = posterior.distortion_perception(problem)
+    points = {
+        "MMSE": (plane["d_min"], plane["p_max"]),
+        "map": (plane["d_map"], 0.0),
+        "posterior": (plane["d_posterior"], 0.0),
+    }
+    return points, (plane["mse"], plane["perception"])
+
+
+def plane_point(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> tuple[float, float]:
+    """Distortion and perception (W2^2) of one sampler."""
+    t = compose(problem, alpha_bar, steps)
+    return t.mse, t.perception
+
+
+def plane_curve(
+    problem: Problem,
+    alpha_bar: ArrayLike,
+    method: Callable[..., Steps],
+    scales: ArrayLike,
+    base: ArrayLike,
+) -> tuple[Array, Array]:
+    """Distortion and perception (W2^2) of a method along a common factor of its weights."""
+    found = [
+        compose(problem, alpha_bar, method(problem, alpha_bar, c * np.asarray(base)))
+        for c in np.asarray(scales)
+    ]
+    return np.array([t.mse for t in found]), np.array([t.perception for t in found])
+
+
+# --- schedule and weights ---------------------------------------------------------------------
+
+
+def posterior_schedule(problem: Problem, S: int, *, eps_0: float = 1e-8) -> Array:
+    """Design chapter 1's optimal schedule for the posterior spectrum, with ``alpha_bar[0] = 1``.
+
+    Parameters
+    ----------
+    problem : Problem
+    S : int
+        Number of steps.
+    eps_0 : float
+        Clean end of the design, which wants a positive noise level; it is then replaced by 0.
+    """
+    keep = problem.lam_p > 0
+    found = design.design_schedule(
+        np.repeat(problem.lam_p[keep], np.rint(problem.count[keep]).astype(int)),
+        S,
+        eps_0=eps_0,
+        eps_S=float(schedules.ddpm_respaced(1)[-1]),
+    )
+    return np.concatenate([[1.0], found.schedule[1:]])
+
+
+def schedule_and_weights(problem: Problem, S: int, **kwargs) -> dict[str, float]:
+    """DPS with standard and designed schedule, standard and designed weights: ``E_y W2^2``.
+
+    Returns
+    -------
+    dict
+        Six values: both schedules with the best ``zeta'/|r|`` and with designed weights, and the
+        ideal sampler on both.
+    """
+    found: dict[str, float] = {}
+    for name, ab in (
+        ("DDPM's schedule", schedules.ddpm_respaced(S)),
+        ("posterior schedule", posterior_schedule(problem, S)),
+    ):
+        found[f"{name}, best zeta'"] = guidance.best_normalised(problem, ab)[1]
+        found[f"{name}, designed weights"] = weights.design_weights(
+            problem, ab, "dps", **kwargs
+        ).objective
+        found[f"{name}, ideal"] = w2(problem, ab, guidance.ideal(problem, ab))
+    return found
+
+
+# --- a wrong spectrum, other measurements -----------------------------------------------------
+
+
+def tilted(problem: Problem, frequency: ArrayLike, exponent: float) -> Problem:
+    """Tilt the prior's spectrum by ``f^-exponent``, keeping the total power.
+
+    Parameters
+    ----------
+    frequency : array_like, shape (m,)
+        Absolute frequency of every mode; at 0 the lowest other one is taken.
+    """
+    f = np.abs(np.asarray(frequency, dtype=np.float64)).ravel()
+    f = np.maximum(f, f[f > 0].min())
+    lam = problem.lam * f ** (-exponent)
+    return replace(problem, lam=lam * (problem.count @ problem.lam) / (problem.count @ lam))
+
+
+def wrong_spectrum(
+    problem: Problem, frequency: ArrayLike, exponents: Sequence[float], S: int, **kwargs
+) -> dict[str, Array]:
+    """Evaluate on the true spectrum what was designed for tilted ones.
+
+    Returns
+    -------
+    dict
+        ``"designed"`` and, for comparison, ``"best zeta'"`` chosen on the wrong spectrum by the same
+        objective; both ``E_y W2^2`` on the true problem.
+    """
+    ab, found = schedules.ddpm_respaced(S), {"designed": [], "best zeta'": []}
+    for exponent in exponents:
+        wrong = tilted(problem, frequency, exponent)
+        found["designed"].append(weights.design_weights(wrong, ab, "dps", **kwargs).weights)
+        zeta, _ = guidance.best_normalised(posterior.merged(wrong), ab)
+        # At run time the rule divides by the norms that occur, which are those of the true problem.
+        found["best zeta'"].append(guidance.dps_normalised(posterior.merged(problem), ab, zeta))
+    return {
+        name: np.array([w2(problem, ab, guidance.dps(problem, ab, z)) for z in rows])
+        for name, rows in found.items()
+    }
+
+
+def over_problems(
+    family: Mapping[float, Problem],
+    S: int,
+    n_random: int = 0,
+    seed: int = 0,
+    max_iter: int = 500,
+    n_bins: int | None = None,
+) -> dict[str, Array]:
+    """``E_y W2^2`` of ideal, designed and searched samplers over a family of problems."""
+    ab = schedules.ddpm_respaced(S)
+    rows: dict[str, list[float]] = {}
+    for p in family.values():
+        small, rng = posterior.merged(p), np.random.default_rng(seed)
+        found = {
+            "ideal": w2(small, ab, guidance.ideal(small, ab)),
+            "DPS, best ζ′": guidance.best_normalised(small, ab)[1],
+        }
+        for label, method in (("DPS", "dps"), ("PiGDM", "pigdm"), ("DiffPIR", "diffpir")):
+            best = weights.design_weights(
+                small, ab, method, n_random=n_random, rng=rng, max_iter=max_iter, n_bins=n_bins
+            )
+            found[f"{label} designed"] = best.objective
+        for name, value in found.items():
+            rows.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def kernel_transfer(name: str, side: int) -> NDArray[np.complex128]:
+    """Transfer function of a motion (7 pixels, 30 degrees) or box (5 x 5) blur of square images."""
+    kernels = {
+        "motion": lambda: inverse.motion_kernel(7.0, 30.0, 9),
+        "box": lambda: inverse.box_kernel(5, 2),
+    }
+    if name not in kernels:
+        raise ValueError(f"name must be one of {sorted(kernels)}, got {name!r}")
+    return inverse.Blur.from_kernel(kernels[name](), (side, side)).spectrum
+
+
+def large_problem(side: int, std: float = 1.5, sigma_y: float = 0.1) -> Problem:
+    """Deblurring of large images with a ``1 / f^2`` spectrum, to measure the cost of a design."""
+    prior = GaussianPrior.inverse_f((side, side), 2.0)
+    return posterior.make_problem(prior, inverse.gaussian_transfer((side, side), std), sigma_y)

@@ -1,0 +1,1 @@
+"""Spectral analysis and schedule design (arXiv 2502.00180)."""

@@ -1,0 +1,295 @@
+"""The look of every figure: colours, styles of the schedules, and the parts panels are made of.
+
+Colours are those of Okabe and Ito. Every schedule has, besides its colour, a line style and a marker
+of its own, so no figure depends on colour alone. The panels are opaque and light: a figure reads the
+same on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+PANEL = "#fbfbf8"
+INK = "#22252b"
+GRID = "#dcdcd4"
+
+_VERMILLION, _PURPLE, _BLUE, _SKY = "#D55E00", "#CC79A7", "#0072B2", "#56B4E9"
+_GREEN, _ORANGE, _BLACK, GREY = "#009E73", "#E69F00", "#1a1a1a", "#7d7d7d"
+
+# name: (colour, line style, marker). Relatives share a colour and differ in line and marker.
+_TABLE: dict[str, tuple[str, Any, str]] = {
+    "spectral W2": (_VERMILLION, "-", "o"),
+    "spectral KL": (_PURPLE, "-", "s"),
+    "spectral DDPM": (_VERMILLION, (0, (6, 2)), "d"),
+    "fixed point": (_VERMILLION, (0, (1, 1.2)), "x"),
+    "linear beta": (_BLUE, (0, (6, 2)), "^"),
+    "linear alpha_bar": (_SKY, (0, (2, 1.5)), "v"),
+    "cosine": (_GREEN, (0, (5, 1.5, 1, 1.5)), "D"),
+    "cosine (tuned)": (_GREEN, (0, (3, 1)), "<"),
+    "sigmoid": (_ORANGE, (0, (6, 2)), "P"),
+    "sigmoid(0,3,0.3)": (_ORANGE, (0, (1, 1.2)), "p"),
+    "EDM rho=7": (_BLACK, (0, (5, 1.5, 1, 1.5)), "*"),
+    "EDM (tuned)": (_BLACK, (0, (2, 1.5)), "X"),
+    "log-linear": (GREY, (0, (5, 1.5, 1, 1.5, 1, 1.5)), ">"),
+    "tangent (AYS)": (_GREEN, (0, (1, 1.2)), "h"),
+    "constant rate": (_PURPLE, (0, (6, 2)), "8"),
+    "score-optimal": (_PURPLE, (0, (1, 1.2)), "H"),
+    "GITS": (_BLUE, (0, (1, 1.2)), "+"),
+    "measured": (_BLACK, "none", "o"),
+    "predicted": (GREY, "-", "none"),
+    # Posterior sampling: one colour for each family of methods, solid where weights are designed.
+    "prior": (GREY, (0, (6, 2)), "x"),
+    "ideal": (_BLACK, "-", "D"),
+    "posterior": (_BLACK, (0, (1, 1.2)), "*"),
+    "MMSE": (_BLACK, (0, (3, 1)), "s"),
+    "map": (_BLACK, (0, (2, 1.5)), "^"),
+    "DPS": (_BLUE, (0, (6, 2)), ">"),
+    "DPS designed": (_BLUE, "-", "^"),
+    "DPS tuned": (_ORANGE, (0, (5, 1.5, 1, 1.5)), "s"),
+    "DPS trimmed": (_PURPLE, (0, (1, 1.2)), "v"),
+    "DPS standard": (GREY, (0, (2, 1.5)), "D"),
+    "PiGDM": (_VERMILLION, (0, (6, 2)), "s"),
+    "PiGDM designed": (_VERMILLION, "-", "P"),
+    "DiffPIR": (_GREEN, (0, (6, 2)), "v"),
+    "DiffPIR designed": (_GREEN, "-", "X"),
+    "DDNM": (_PURPLE, (0, (3, 1)), "p"),
+    "DDNM+": (_PURPLE, (0, (2, 1.5)), "h"),
+    "DDRM": (_PURPLE, (0, (5, 1.5, 1, 1.5)), "H"),
+    "ALD": (_ORANGE, (0, (6, 2)), "o"),
+    "MCG": (_SKY, (0, (2, 1.5)), "P"),
+    "regularised": (_VERMILLION, "-", "d"),
+}
+
+STYLES: dict[str, dict[str, Any]] = {
+    name: {"color": color, "linestyle": line, "marker": marker}
+    for name, (color, line, marker) in _TABLE.items()
+}
+COLORS: dict[str, str] = {name: entry["color"] for name, entry in STYLES.items()}
+
+# A dark-to-bright sequence that stays readable on the light panel at both ends.
+SEQUENCE = LinearSegmentedColormap.from_list(
+    "diffbook", ["#22185c", "#3b4fa3", "#2f87a8", "#2fa57b", "#c79a1a", "#d55e00"]
+)
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the whole book: light opaque panels, readable on a phone."""
+    cycle = [_VERMILLION, _BLUE, _GREEN, _ORANGE, _PURPLE, _SKY, _BLACK]
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "savefig.dpi": 100,
+            "figure.figsize": (7.2, 4.2),
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": PANEL,
+            "savefig.facecolor": PANEL,
+            "axes.facecolor": PANEL,
+            "axes.edgecolor": "#8a8a84",
+            "axes.labelcolor": INK,
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "axes.labelsize": 11.5,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": mpl.cycler(color=cycle),
+            "grid.color": GRID,
+            "grid.linewidth": 0.8,
+            "font.family": "DejaVu Sans",
+            "font.size": 11,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "xtick.labelsize": 11,
+            "ytick.labelsize": 11,
+            "legend.fontsize": 11,
+            "legend.frameon": False,
+            "lines.linewidth": 2.0,
+            "lines.markersize": 5.5,
+            "image.cmap": "viridis",
+            "mathtext.fontset": "dejavusans",
+            "figure.hooks": ["diffbook.draw.style:show_with_palette"],
+        }
+    )
+
+
+def show_with_palette(fig: Figure) -> None:
+    """Let a notebook show figures through `palette_png`.
+
+    A hook of pyplot, run for every new figure: the notebook's backend registers its own PNG
+    writer after the cell that imports pyplot, and would win over one that is registered there.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        shell.display_formatter.formatters["image/png"].for_type(Figure, palette_png)
+
+
+def palette_png(fig: Figure, colours: int = 64) -> bytes:
+    """PNG of a figure with a small palette: a quarter of the size, for notebooks with many."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png")
+    image = Image.open(buffer).convert("RGB")
+    small = image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def style(name: str, position: int = 0) -> dict[str, Any]:
+    """Return colour, line style and marker of a named curve, ready for ``ax.plot(**style(name))``.
+
+    A name outside `STYLES` takes the style at `position` of a fixed cycle; a name that begins with
+    a known one (``"cosine, S = 10"``) takes the known one's style.
+    """
+    if name in STYLES:
+        return dict(STYLES[name])
+    known = [key for key in STYLES if name.startswith(key)]
+    if known:
+        return dict(STYLES[max(known, key=len)])
+    colors = (_BLUE, _VERMILLION, _GREEN, _ORANGE, _PURPLE, _SKY, _BLACK)
+    lines = ("-", (0, (6, 2)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)))
+    markers = "o^sDPv*X"
+    return {
+        "color": colors[position % len(colors)],
+        "linestyle": lines[position % len(lines)],
+        "marker": markers[position % len(markers)],
+    }
+
+
+def filled(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping of curves unchanged; raise if there is nothing in it."""
+    if not mapping:
+        raise ValueError(
+            "nothing to draw: the mapping of curves is empty; give at least one entry."
+        )
+    return mapping
+
+
+def vector(name: str, value: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
+    """Return a 1-D float array, of length `size` if given; raise naming the argument otherwise."""
+    array = np.asarray(value, dtype=float)
+    if array.ndim != 1 or array.size == 0 or (size is not None and array.size != size):
+        expected = "a 1-D array" if size is None else f"a 1-D array of length {size}"
+        raise ValueError(f"{name} must be {expected}; got shape {array.shape}.")
+    return array
+
+
+def positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return a 1-D array of positive numbers, as a logarithmic axis needs."""
+    array = vector(name, value)
+    bad = np.flatnonzero(~(array > 0))
+    if bad.size:
+        raise ValueError(
+            f"{name} must be positive for a logarithmic axis; got {array[bad[0]]:g} at index "
+            f"{bad[0]}. Leave such entries out or floor them."
+        )
+    return array
+
+
+def panels(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+    heights: Sequence[float] | None = None,
+) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure and its 2-D array of axes; `heights` are relative heights of the rows."""
+    fig, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, sharex=sharex, sharey=sharey,
+        layout="constrained", gridspec_kw={"height_ratios": heights} if heights else None,
+    )  # fmt: skip
+    return fig, axes
+
+
+def looks(arrays: Mapping[Any, NDArray[np.float64]]) -> list[tuple[Any, NDArray, dict[str, Any]]]:
+    """Pair each curve with its style; integer keys (step counts) become a colour sequence."""
+    keys = list(arrays)
+    if all(isinstance(key, (int, np.integer)) for key in keys):
+        colors = SEQUENCE(np.linspace(0, 1, len(keys))) if len(keys) > 1 else [SEQUENCE(0.1)]
+        return [
+            (key, arrays[key], {"color": color, "linestyle": "-", "marker": "osD^v<>ph"[i % 9]})
+            for i, (key, color) in enumerate(zip(keys, colors, strict=True))
+        ]
+    return [(key, arrays[key], style(str(key), i)) for i, key in enumerate(keys)]
+
+
+def label(key: Any) -> str:
+    """Return the legend's text for a key: step counts as S = n, Greek letters for their names."""
+    if isinstance(key, (int, np.integer)):
+        return f"S = {key}"
+    return str(key).replace("alpha_bar", "ᾱ").replace("beta", "β").replace("rho=", "ρ = ")
+
+
+def sparse(size: int, count: int = 9) -> int:
+    """Distance between markers, so that a curve of `size` points carries about `count` of them."""
+    return max(1, size // count)
+
+
+def log_sparse(x: NDArray[np.float64], count: int = 9) -> list[int]:
+    """Positions of markers that look evenly spaced on a logarithmic axis."""
+    targets = np.geomspace(x[0], x[-1], min(count, x.size))
+    return sorted({int(np.abs(np.log(x) - np.log(target)).argmin()) for target in targets})
+
+
+def thin(steps: NDArray[np.float64]) -> list[float]:
+    """Keep tick positions that are at least a factor 1.3 apart, so labels do not touch."""
+    kept: list[float] = []
+    for step in np.sort(steps):
+        if not kept or step / kept[-1] > 1.3:
+            kept.append(float(step))
+    return kept
+
+
+def plain_log_ticks(axis: mpl.axis.Axis) -> None:
+    """Label a logarithmic axis of ratios with plain numbers that do not touch."""
+    low, high = axis.get_view_interval()
+    candidates = [0.5, 0.7, 1, 1.1, 1.2, 1.3, 1.5, 2, 3, 5, 10, 20, 50, 100]
+    inside = [value for value in candidates if low <= value <= high]
+    kept: list[float] = []
+    for value in inside:
+        if not kept or np.log(value / kept[-1]) > 0.11 * np.log(high / low):
+            kept.append(value)
+    axis.set_major_locator(FixedLocator(kept))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_below(fig: Figure, ax: Axes, count: int) -> None:
+    """One legend under the figure: it never hides a curve, and it wraps before it overflows."""
+    handles, labels = ax.get_legend_handles_labels()
+    if count < 1 or not handles:
+        return
+    longest = max(len(text) for text in labels)
+    fits = int(fig.get_size_inches()[0] / (0.085 * longest + 0.75))  # inches per entry at 11 pt
+    columns = min(len(labels), max(1, fits))
+    rows = -(-len(labels) // columns)
+    fig.legend(
+        handles, labels, loc="outside lower center", ncols=-(-len(labels) // rows),
+        handlelength=2.8, columnspacing=1.6,
+    )  # fmt: skip
+
+
+def done(fig: Figure, title: str | None) -> Figure:
+    """Set the title and detach the figure from pyplot."""
+    if title:
+        fig.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
+    plt.close(fig)
+    return fig

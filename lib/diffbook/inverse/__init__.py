@@ -1,0 +1,1 @@
+"""Linear inverse problems and zero-shot posterior samplers."""

@@ -1,0 +1,1 @@
+"""Modes that a degradation couples, in small blocks."""

@@ -1,0 +1,198 @@
+"""What guided samplers share: checked arguments, the walk over the steps, and unguided steps.
+
+The samplers themselves are in `diffbook.inverse.published`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import ArrayLike
+
+from diffbook.inverse.exact import Vjp
+from diffbook.inverse.operators import Degradation, check_measurement
+from diffbook.samplers import unguided as samplers
+from diffbook.samplers.transfer import step_coefficients
+from diffbook.samplers.unguided import Callback, Denoiser, Noise, Result
+from diffbook.schedules.levels import validate_alpha_bar
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Checked arguments of one call, and the walk over its steps."""
+
+    denoiser: Denoiser
+    x_T: Any
+    y: Any
+    operator: Degradation
+    alpha_bar: list[float]
+    noise: Noise | None
+    callback: Callback | None
+    keep_trajectory: bool
+
+    @property
+    def S(self) -> int:
+        """Number of steps."""
+        return len(self.alpha_bar) - 1
+
+    @property
+    def signal(self) -> list[float]:
+        """``sqrt(alpha_bar)`` of every level, clean end first."""
+        return [ab**0.5 for ab in self.alpha_bar]
+
+    @property
+    def spread(self) -> list[float]:
+        """``sqrt(1 - alpha_bar)`` of every level."""
+        return [(1.0 - ab) ** 0.5 for ab in self.alpha_bar]
+
+    def x0_hat(self, s: int, x: Any) -> Any:
+        """Answer of the denoiser at level s."""
+        return samplers.ask(self.denoiser, x, self.alpha_bar[s])
+
+    def z(self, s: int, x: Any) -> Any:
+        """Noise of the step from s, or None for a last step that ends without noise."""
+        if self.noise is None or self.alpha_bar[s - 1] == 1.0:
+            return None
+        return samplers.same_shape("noise", self.noise(s, x), x)
+
+    def residual(self, x0: Any) -> Any:
+        """``y - H x0``."""
+        return self.y - self.operator.forward(x0)
+
+    def walk(self, step: Callable[[int, Any], tuple[Any, Any]], start: Any = None) -> Result:
+        """Apply ``step(s, x) -> (next x, x0_hat)`` for s = S..1."""
+        x = self.x_T if start is None else start
+        trajectory = [x] if self.keep_trajectory else None
+        for s in range(self.S, 0, -1):
+            x, x0_hat = step(s, x)
+            samplers.report(s - 1, x, self.alpha_bar, x0_hat, trajectory, self.callback)
+        return Result(x, trajectory, self.S)
+
+
+def prepare(
+    denoiser: Denoiser, x_T: Any, alpha_bar: ArrayLike, y: Any, operator: Degradation,
+    sigma_y: float, noise: Noise | None, callback: Callback | None, keep_trajectory: bool, *,
+    needs_noise: bool, **fractions: float,
+) -> Run:  # fmt: skip
+    """Check everything before the first call of the denoiser."""
+    levels = validate_alpha_bar(alpha_bar, allow_one=True).tolist()
+    xp = array_namespace(x_T)
+    if x_T.ndim < 2 or not xp.isdtype(x_T.dtype, "real floating"):
+        raise ValueError(
+            f"x_T must be a real floating array (n, *shape), got shape {tuple(x_T.shape)} and "
+            f"dtype {x_T.dtype}"
+        )
+    cut = x_T.ndim - len(operator.shape)
+    if cut < 1 or tuple(x_T.shape[cut:]) != tuple(operator.shape):
+        raise ValueError(
+            f"operator must be for signals of shape {tuple(x_T.shape[1:])} like x_T (or for its "
+            f"trailing axes), got one for {tuple(operator.shape)}"
+        )
+    check_measurement(operator, y, sigma_y)
+    expected = (*x_T.shape[:cut], *operator.measurement_shape)
+    if tuple(y.shape) != tuple(expected) or y.dtype != x_T.dtype:
+        raise ValueError(
+            f"y must have shape {tuple(expected)} and dtype {x_T.dtype}, one measurement for each "
+            f"sample of x_T; got {tuple(y.shape)} and {y.dtype}"
+        )
+    for name, value in fractions.items():
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    if needs_noise and noise is None:
+        raise ValueError("noise is needed for a stochastic sampler; use step_noise(seeds)")
+    # A noise that the method does not use is not drawn either: drawing costs time.
+    noise = noise if needs_noise else None
+    return Run(denoiser, x_T, y, operator, levels, noise, callback, keep_trajectory)
+
+
+def per_step(values: ArrayLike, S: int, name: str = "weights", low: float = -np.inf) -> list:
+    """Check one finite number for each step."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (S,):
+        raise ValueError(
+            f"{name} must have shape ({S},), one value for each step, got {values.shape}"
+        )
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= low)))
+    if bad.size:
+        words = "finite" if low == -np.inf else f"finite and at least {low:g}"
+        raise ValueError(f"{name}[{bad[0]}] = {values[bad[0]]} must be {words}")
+    return values.tolist()
+
+
+def check_differentiable(x_T: Any, vjp: Vjp | None) -> None:
+    """Refuse NumPy arrays that come without the Jacobian's product."""
+    if vjp is None and isinstance(x_T, np.ndarray):
+        raise ValueError(
+            "vjp is needed for NumPy arrays: vjp(x_t, alpha_bar_t, v) -> J^T v of the denoiser; "
+            "torch arrays are differentiated automatically"
+        )
+
+
+def linearised(run: Run, s: int, x: Any, vjp: Vjp | None) -> tuple[Any, Callable[[Any], Any]]:
+    """Answer of the denoiser, and the product of its transposed Jacobian with a vector."""
+    level = run.alpha_bar[s]
+    if vjp is None:
+        return differentiated(run.denoiser, x, level)
+    return run.x0_hat(s, x), lambda v: samplers.same_shape("vjp", vjp(x, level, v), x)
+
+
+def differentiated(
+    denoiser: Denoiser, x: Any, alpha_bar_t: float
+) -> tuple[Any, Callable[[Any], Any]]:
+    """Answer of a denoiser at torch states, and ``v -> J^T v`` by automatic differentiation.
+
+    The product can be taken once: the graph is freed with it.
+    """
+    import torch
+
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        x0_hat = samplers.ask(denoiser, leaf, alpha_bar_t)
+    if not x0_hat.requires_grad:
+        raise ValueError(
+            "denoiser must be differentiable, but its answer carries no gradient; let it run "
+            "without no_grad or inference_mode, or pass vjp"
+        )
+    return x0_hat.detach(), lambda v: torch.autograd.grad(x0_hat, leaf, v)[0]
+
+
+def ddim_steps(run: Run, eta: float) -> Callable[[int, Any, Any], Any]:
+    """Step of DDIM's family without guidance, ``a x + b x0_hat + c z``."""
+    coefficients = step_coefficients(run.alpha_bar, "vp", eta).tolist()
+
+    def step(s: int, x: Any, x0_hat: Any) -> Any:
+        a, b, c = coefficients[s - 1]
+        # In place on the new array: the update must stay cheap beside the denoiser.
+        x = a * x
+        x += b * x0_hat
+        if c > 0.0:
+            x += c * run.z(s, x)
+        return x
+
+    return step
+
+
+def renoised_steps(run: Run, fraction: float) -> Callable[[int, Any, Any, Any, Any], Any]:
+    """Step to level s - 1 around ``x0_y``, with the predicted noise partly drawn afresh.
+
+    ``signal x0_y + spread (sqrt(1 - fraction) eps_hat + sqrt(fraction) z)``, where ``eps_hat``
+    belongs to ``x0``.
+    """
+    signal, spread = run.signal, run.spread
+    keep, fresh = (1.0 - fraction) ** 0.5, fraction**0.5
+
+    def step(s: int, x: Any, x0_y: Any, x0: Any, z: Any) -> Any:
+        slope = keep * spread[s - 1] / spread[s]
+        x_next = signal[s - 1] * x0_y
+        if slope > 0.0:
+            x_next += slope * x
+            x_next -= (slope * signal[s]) * x0
+        if z is not None:
+            x_next += (fresh * spread[s - 1]) * z
+        return x_next
+
+    return step

@@ -1,0 +1,288 @@
+"""Adapters that plug a foreign pretrained model into the samplers of this book.
+
+A model comes from a *factory*: a function in any Python file or installed module, named as
+`"path/to/file.py:function"` or `"package.module:function"`. It takes no arguments and returns a
+mapping:
+
+- `model`: the callable (a torch module or a plain function);
+- `predicts`: `"eps"` for `model(x_t, t) -> eps_hat` with integer time steps t (n,) on a chain of
+  levels (VP states; guided-diffusion's interface), or `"x0"` for `model(y, sigma) -> x0_hat` with
+  noise levels sigma (n,) (VE states; EDM's interface);
+- `shape`: shape of one image, for example `(3, 256, 256)`;
+- `alpha_bar` (only for `"eps"`, optional): the levels of the chain, clean end first; default the
+  linear-beta chain of 1000 levels.
+
+The file is Python that *you* chose to run; weights are read from safetensors only
+(`load_safetensors`), because unpickling a checkpoint runs whatever its author put in.
+
+Sources of the interfaces: Dhariwal, Nichol 2021 (guided-diffusion, arXiv 2105.05233); Karras et al.
+2022 (EDM, arXiv 2206.00364).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from diffbook.samplers.unguided import at_timesteps, vp_from_ve, x0_from_eps
+from diffbook.schedules.levels import ddpm_chain, nearest_timesteps, validate_alpha_bar
+
+PREDICTIONS = ("eps", "x0")
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A foreign model behind the book's denoiser protocol.
+
+    Parameters
+    ----------
+    denoiser
+        `denoiser(x_t, alpha_bar_t, cond=None) -> x0_hat` on (n, *shape), numpy or torch; gradients
+        flow through torch arrays.
+    shape
+        Shape of one image.
+    alpha_bar
+        Levels that the model knows, clean end first; None if it takes any level.
+    """
+
+    denoiser: Callable
+    shape: tuple[int, ...]
+    alpha_bar: NDArray | None
+
+    def schedule(self, alpha_bar: ArrayLike) -> NDArray:
+        """Return a schedule of levels the model knows, nearest to the wanted one; see `rounded`."""
+        alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
+        return alpha_bar if self.alpha_bar is None else rounded(alpha_bar, self.alpha_bar)
+
+
+def load_pretrained(
+    spec: str,
+    *,
+    device: str = "cpu",
+    batch: int = 16,
+    clip: tuple[float, float] | None = (-1.0, 1.0),
+) -> Pretrained:
+    """Load a foreign model and adapt it.
+
+    Parameters
+    ----------
+    spec
+        `"path/to/file.py:function"` or `"package.module:function"`; see the module's docstring.
+    device
+        Torch device that runs the model.
+    batch
+        Largest number of images in one pass.
+    clip
+        Range that x0_hat is clamped to, or None. Clamping is what the published samplers do with
+        networks; it makes the denoiser nonlinear, and its gradient zero where it acts.
+
+    Raises
+    ------
+    ValueError
+        If the name or what the factory returned is not of the form described.
+    FileNotFoundError, ModuleNotFoundError
+        If there is no such file or module.
+    """
+    found = _factory(spec)()
+    if not isinstance(found, Mapping):
+        raise ValueError(
+            f"pretrained: {spec!r} returned {type(found).__name__}, expected a mapping"
+        )
+    unknown = set(found) - {"model", "predicts", "shape", "alpha_bar"}
+    missing = {"model", "predicts", "shape"} - set(found)
+    if unknown or missing:
+        raise ValueError(
+            f"pretrained: {spec!r} lacks {sorted(missing)} and has the unknown {sorted(unknown)}"
+        )
+    predicts, shape = found["predicts"], tuple(int(n) for n in found["shape"])
+    if predicts not in PREDICTIONS:
+        raise ValueError(f"predicts: got {predicts!r}, expected one of {PREDICTIONS}")
+    settings = {"device": device, "batch": batch, "clip": clip}
+    if predicts == "x0":
+        return Pretrained(from_sigma_model(found["model"], **settings), shape, None)
+    levels = found.get("alpha_bar")
+    levels = validate_alpha_bar(ddpm_chain() if levels is None else levels)
+    return Pretrained(from_eps_model(found["model"], levels, **settings), shape, levels)
+
+
+def from_eps_model(
+    model: Callable,
+    alpha_bar: ArrayLike,
+    *,
+    device: str = "cpu",
+    batch: int = 16,
+    clip: tuple[float, float] | None = (-1.0, 1.0),
+) -> Callable:
+    """Make a denoiser of a noise model with integer time steps, `model(x_t, t) -> eps_hat`.
+
+    Parameters
+    ----------
+    model
+        Takes images (n, c, h, w) in float32 and time steps (n,) in int64, indices into `alpha_bar`.
+        Twice as many channels in the answer are a learned variance in the second half (IDDPM, arXiv
+        2102.09672); it is not used.
+    alpha_bar
+        Levels of the chain, clean end first.
+    device, batch, clip
+        As in `load_pretrained`.
+
+    Returns
+    -------
+    callable
+        `denoiser(x_t, alpha_bar_t, cond=None)`; a level that is not one of the chain's is refused
+        (round the schedule with `rounded`).
+    """
+    levels = validate_alpha_bar(alpha_bar)
+
+    def eps(x: torch.Tensor, t: int, cond: Any = None) -> torch.Tensor:
+        steps = torch.full((len(x),), t, dtype=torch.int64, device=device)
+        return _first_half(model(x.to(device=device, dtype=torch.float32), steps), x).to(x)
+
+    # x0 is formed in the caller's precision: at the noisy end eps_hat is multiplied by about 150.
+    return _adapted(x0_from_eps(at_timesteps(eps, levels)), model, device, batch, clip)
+
+
+def from_sigma_model(
+    model: Callable,
+    *,
+    device: str = "cpu",
+    batch: int = 16,
+    clip: tuple[float, float] | None = (-1.0, 1.0),
+) -> Callable:
+    """Make a denoiser of a model of clean images with continuous levels, `model(y, sigma) -> x0_hat`.
+
+    Parameters
+    ----------
+    model
+        Takes y = x0 + sigma eps (n, c, h, w) in float32 and noise levels (n,) in float32.
+    device, batch, clip
+        As in `load_pretrained`.
+    """
+
+    def x0(y: torch.Tensor, sigma: float, cond: Any = None) -> torch.Tensor:
+        levels = torch.full((len(y),), float(sigma), device=device)
+        return _first_half(model(y.to(device=device, dtype=torch.float32), levels), y).to(y)
+
+    return _adapted(vp_from_ve(x0), model, device, batch, clip)
+
+
+def rounded(alpha_bar: ArrayLike, alpha_bar_train: ArrayLike) -> NDArray:
+    """Round a schedule to the levels of a chain (nearest in log-SNR; repeated levels are dropped).
+
+    Parameters
+    ----------
+    alpha_bar
+        Wanted schedule, clean end first. A first level of exactly 1 (a last step that ends without
+        noise) is kept: there the model is not evaluated.
+    alpha_bar_train
+        Levels that the model was trained on.
+
+    Returns
+    -------
+    ndarray
+        A schedule with at most as many steps.
+    """
+    wanted = validate_alpha_bar(alpha_bar, allow_one=True)
+    if wanted[0] < 1.0:
+        return nearest_timesteps(wanted, alpha_bar_train)[1]
+    train = validate_alpha_bar(alpha_bar_train, "alpha_bar_train")
+    if len(wanted) == 2:  # one noisy level only: no schedule in the sense of nearest_timesteps
+        logit = np.log(train) - np.log1p(-train)
+        gap = np.abs(logit - (np.log(wanted[1]) - np.log1p(-wanted[1])))
+        return np.array([1.0, train[np.argmin(gap)]])
+    return np.concatenate([[1.0], nearest_timesteps(wanted[1:], train)[1]])
+
+
+def load_safetensors(module: torch.nn.Module, path: str | Path) -> torch.nn.Module:
+    """Fill a module with weights from a safetensors file; every name must agree.
+
+    Raises
+    ------
+    ValueError
+        If the file is of another kind (checkpoints in other formats are unpickled, which runs code),
+        or its names or shapes are not the module's.
+    """
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"path: got {path.name!r}, expected a .safetensors file; convert the checkpoint where "
+            "you trust it, this book never unpickles"
+        )
+    tensors, wanted = load_file(path), module.state_dict()
+    odd = sorted(set(tensors) ^ set(wanted))
+    odd += [k for k in wanted if k in tensors and tensors[k].shape != wanted[k].shape]
+    if odd:
+        raise ValueError(f"path: {path.name!r} and the module disagree about {odd[:5]}")
+    module.load_state_dict(tensors)
+    return module
+
+
+def _factory(spec: str) -> Callable:
+    """Find the function that `spec` names."""
+    place, colon, name = str(spec).rpartition(":")
+    if not (colon and place and name.isidentifier()):
+        raise ValueError(
+            f"pretrained: got {spec!r}, expected 'path/to/file.py:function' or "
+            "'package.module:function'"
+        )
+    if place.endswith(".py"):
+        path = Path(place)
+        if not path.is_file():
+            raise FileNotFoundError(f"pretrained: there is no file {place!r}")
+        source = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(source)
+        source.loader.exec_module(module)
+    else:
+        module = importlib.import_module(place)
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ValueError(f"pretrained: {place!r} has no function {name!r}")
+    return found
+
+
+def _first_half(answer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Drop the channels of a learned variance; refuse any other shape."""
+    if answer.shape == x.shape:
+        return answer
+    if answer.ndim == x.ndim and answer.shape == (len(x), 2 * x.shape[1], *x.shape[2:]):
+        return answer[:, : x.shape[1]]
+    raise ValueError(
+        f"model: answered shape {tuple(answer.shape)} to {tuple(x.shape)}, expected the same, or "
+        "twice the channels"
+    )
+
+
+def _adapted(
+    core: Callable, model: Callable, device: str, batch: int, clip: tuple[float, float] | None
+) -> Callable:
+    """Wrap a torch denoiser: evaluation mode, numpy or torch, batches, clamping."""
+    if batch < 1:
+        raise ValueError(f"batch: got {batch}, expected at least 1")
+    if clip is not None and not clip[0] < clip[1]:
+        raise ValueError(f"clip: got {clip}, expected (low, high) with low < high, or None")
+    if isinstance(model, torch.nn.Module):
+        # Frozen, so that samplers differentiate with respect to the state and nothing else.
+        model.to(device).eval().requires_grad_(False)
+
+    def denoiser(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
+        if cond is not None:
+            raise ValueError("cond: got a condition, expected None (the adapter is unconditional)")
+        kind = "numpy" if isinstance(x_t, np.ndarray) else "torch"
+        with torch.no_grad() if kind == "numpy" else nullcontext():
+            x = torch.as_tensor(x_t)
+            x0 = torch.cat([core(part, float(alpha_bar_t)) for part in x.split(batch)])
+            x0 = x0 if clip is None else x0.clamp(*clip)
+        return x0.numpy() if kind == "numpy" else x0
+
+    return denoiser

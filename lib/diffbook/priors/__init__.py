@@ -1,0 +1,1 @@
+"""Data with an exact denoiser, and distances between Gaussians."""

@@ -1,0 +1,1 @@
+"""Samplers as pure functions of a schedule, and their transfer functions."""

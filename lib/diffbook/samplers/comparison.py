@@ -1,0 +1,218 @@
+"""Schedules side by side under the Gaussian model: exact scores, and tables of them.
+
+Everything here is closed form: no samples are drawn. The one exception is `mode_z_scores`, which
+asks whether samples that were drawn agree with the closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffbook.priors import distances
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers import unguided as samplers
+from diffbook.samplers.transfer import Process, Transfer, transfer
+from diffbook.schedules import design
+from diffbook.schedules import levels as schedules
+
+Array = NDArray[np.float64]
+
+
+def score(
+    lam: ArrayLike,
+    schedule: ArrayLike,
+    *,
+    loss: design.Loss = "w2",
+    eta: float = 0.0,
+    process: Process = "vp",
+    mu0_spectral: ArrayLike = 0.0,
+) -> float:
+    """Distance between data and sampler output: W2 (not squared) or KL in nats.
+
+    Parameters
+    ----------
+    lam : array_like, shape (d,)
+        Variances of the data's modes.
+    schedule : array_like, shape (S + 1,)
+        ``alpha_bar`` or ``sigma``, clean end first.
+    loss : {"w2", "kl", "kl_reverse"}
+        Which distance.
+    eta, process
+        Sampler, see `diffbook.samplers.transfer.transfer`.
+    mu0_spectral : array_like, shape (d,)
+        Mean of the data in the eigenbasis.
+    """
+    if loss not in ("w2", "kl", "kl_reverse"):
+        raise ValueError(f"loss must be 'w2', 'kl' or 'kl_reverse', got {loss!r}")
+    t = transfer(lam, schedule, eta=eta, process=process)
+    error = t.mean_error(np.broadcast_to(mu0_spectral, t.lam.shape))
+    if loss == "w2":
+        return distances.w2_spectral(t.lam, t.std, error)
+    return distances.kl_spectral(t.lam, t.std, error, reverse=loss == "kl_reverse")
+
+
+def compare(
+    lam: ArrayLike,
+    steps: Sequence[int],
+    *,
+    loss: design.Loss = "w2",
+    eta: float = 0.0,
+    mu0_spectral: ArrayLike = 0.0,
+    eps_0: float = schedules.EPS_0,
+    eps_S: float = schedules.EPS_S,
+) -> tuple[dict[str, Array], dict[int, design.Design]]:
+    """Scores of the optimal schedule, the fixed point and all heuristics.
+
+    Parameters
+    ----------
+    lam : array_like, shape (d,)
+        Variances of the data's modes.
+    steps : sequence of int
+        Step counts, increasing.
+    loss, eta, mu0_spectral, eps_0, eps_S
+        As in `score` and `diffbook.schedules.design.design_schedule`.
+
+    Returns
+    -------
+    scores : dict of str to ndarray, shape (len(steps),)
+        ``spectral W2`` or ``spectral KL`` first.
+    designs : dict of int to Design
+        The optimal schedules.
+    """
+    ends = {"eps_0": eps_0, "eps_S": eps_S}
+    mu = None if np.ndim(mu0_spectral) == 0 and mu0_spectral == 0 else mu0_spectral
+    kwargs = {"loss": loss, "eta": eta, "mu0_spectral": mu, **ends}
+    designs = design.design_family(lam, steps, **kwargs)
+    sigmas = schedules.sigma_range(**ends)
+    limit = design.limit_density(design.make_problem(lam, **kwargs), *sigmas)
+    scores: dict[str, list[float]] = {}
+    for S in steps:
+        candidates = {
+            "spectral W2" if loss == "w2" else "spectral KL": designs[S].schedule,
+            "fixed point": schedules.sigma_to_alpha_bar(design.limit_schedule(limit, S)),
+            **schedules.heuristics(S, **ends),
+        }
+        for name, alpha_bar in candidates.items():
+            value = score(lam, alpha_bar, loss=loss, eta=eta, mu0_spectral=mu0_spectral)
+            scores.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in scores.items()}, designs
+
+
+def mode_z_scores(
+    prior: GaussianPrior, sample: ArrayLike, predicted: Transfer
+) -> tuple[Array, Array]:
+    """Standardised deviations of sampled moments from the predicted ones, mode by mode.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+        The data, whose eigenbasis is used.
+    sample : array_like, shape (n, *shape)
+        Output of a sampler.
+    predicted : Transfer
+        Its transfer functions.
+
+    Returns
+    -------
+    z_mean, z_var : ndarray
+        Standard normal if the prediction is right: means (real and imaginary parts where the basis
+        is complex), and variances.
+    """
+    modes = prior.to_spectral(sample).reshape(len(np.asarray(sample)), -1)
+    n, std = len(modes), predicted.std
+    error = modes - predicted.D2 * prior.mu0_spectral.ravel()
+    # A complex mode spreads its variance over two parts, which halves the sampling variance of
+    # its power; the modes that are their own mirror image (DC, Nyquist) are real.
+    real = np.all(np.abs(error.imag) < 1e-9 * std, axis=0) if np.iscomplexobj(error) else True
+    parts = np.where(real, 1.0, 2.0)
+    z_var = (np.mean(np.abs(error) ** 2, axis=0) / std**2 - 1.0) / np.sqrt(2.0 / (parts * n))
+    z_mean = np.mean(error, axis=0) / (std / np.sqrt(parts * n))
+    imaginary = z_mean.imag[parts > 1.0] if np.iscomplexobj(z_mean) else np.zeros(0)
+    return np.concatenate([z_mean.real, imaginary]), z_var
+
+
+def sampled_z_scores(
+    prior: GaussianPrior,
+    schedule: ArrayLike,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    process: Process = "vp",
+    eta: float = 0.0,
+) -> tuple[Array, Array]:
+    """Run a sampler on the prior's optimal denoiser and standardise what comes out.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+        The data.
+    schedule : array_like, shape (S + 1,)
+        ``alpha_bar`` or ``sigma``, clean end first.
+    n : int
+        Number of samples.
+    rng : numpy.random.Generator
+        Source of all noise.
+    process, eta
+        Sampler, see `diffbook.samplers.unguided.ddim`.
+
+    Returns
+    -------
+    z_mean, z_var : ndarray
+        See `mode_z_scores`.
+    """
+    x_T = rng.standard_normal((n, *prior.shape)) * (1.0 if process == "vp" else schedule[-1])
+    result = samplers.ddim(
+        prior.denoise if process == "vp" else prior.denoise_ve,
+        x_T,
+        schedule,
+        process=process,
+        eta=eta,
+        noise=lambda s, x: rng.standard_normal(x.shape),
+    )
+    predicted = transfer(prior.lam, schedule, eta=eta, process=process)
+    return mode_z_scores(prior, result.sample, predicted)
+
+
+def number_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[float]],
+    fmt: str = "{:.3f}",
+) -> Any:
+    """Table of numbers for a notebook, one row per name.
+
+    Parameters
+    ----------
+    caption : str
+        Caption of the table.
+    columns : sequence of str
+        Headings: the first one names the rows.
+    rows : mapping of str to sequence of float
+        Values of each row; NaN is shown as a dash.
+    fmt : str
+        Format of a number.
+
+    Returns
+    -------
+    press.show.pages.Display
+    """
+    from press.show import pages as report
+
+    width = len(columns) - 1
+    wrong = [name for name, values in rows.items() if len(values) != width]
+    if wrong:
+        raise ValueError(f"rows[{wrong[0]!r}] must hold {width} values, one for each column")
+
+    def cell(value: float) -> report.Cell:
+        text = report.DASH if np.isnan(value) else fmt.format(value)
+        return report.Cell(report.number_html(text), text)
+
+    body = [
+        [report.Cell(report.inline_html(name), name), *map(cell, values)]
+        for name, values in rows.items()
+    ]
+    return report.table(caption, columns, body)

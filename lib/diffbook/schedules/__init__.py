@@ -1,0 +1,1 @@
+"""Noise schedules as arrays, their laws and their design."""

@@ -1,0 +1,301 @@
+"""Command line of the book: ``python -m press``.
+
+Exit status: 0 done, 1 something failed or a verdict got worse, 2 the request is wrong (nothing was
+computed), 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from press import __version__, paths
+from press.judge import claims, manifests
+from press.run import plans as runs
+from press.show import pages as report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NO_TIME = "not recorded"
+
+
+def _fail(status: int, message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(status)
+
+
+def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a command so that each kind of failure has its exit status and no traceback."""
+
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> None:
+        from press.run import execution
+
+        try:
+            with execution.interruptible():
+                command(**options)
+        except execution.Interrupted as stop:
+            click.echo(f"\ninterrupted ({stop}); no unfinished result is kept", err=True)
+            sys.exit(stop.status)
+        except execution.CellFailed as error:
+            log = "" if error.log is None else f"\n    log: {paths.relative(error.log)}"
+            _fail(1, f"{error}{log}")
+        except ValueError as error:
+            _fail(2, str(error))
+        except OSError as error:
+            # A read-only folder, a full disk, a file that is not there.
+            _fail(1, str(error))
+
+    return wrapped
+
+
+def _chapters(chapter: str | None) -> list[str]:
+    return paths.chapters() if chapter is None else [runs.known_chapter(chapter)]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="press")
+def main() -> None:
+    """Run the chapters of the book, look at their claims, reproduce everything."""
+
+
+@main.command("list")
+@click.argument("chapter", required=False)
+@_guarded
+def list_(chapter: str | None) -> None:
+    """List chapters and profiles; with CHAPTER also its parameters."""
+    for name in _chapters(chapter):
+        click.echo(name)
+        for profile in runs.profiles(name):
+            click.echo(f"    {profile:<10} {_expected_time(name, profile)}")
+        if chapter is not None:
+            _list_parameters(name)
+
+
+def _expected_time(chapter: str, profile: str) -> str:
+    """Time of the recorded run, or of the last run here."""
+    manifest = manifests.recorded(chapter, profile)
+    local = paths.working() / chapter / profile / "manifest.json"
+    if manifest is None and local.is_file():
+        # A damaged local run is run again; it is no reason to show no list.
+        with contextlib.suppress(ValueError):
+            manifest = manifests.read(local)
+    if manifest is None:
+        return _NO_TIME
+    return f"{manifest['wall_s']:.0f} s on {manifest['threads']} threads, {manifest['device']}"
+
+
+def _list_parameters(chapter: str) -> None:
+    click.echo("parameters:")
+    for parameter in runs.parameters(chapter).values():
+        click.echo(f"    {parameter.name} = {parameter.default!r}: {parameter.allowed}")
+        if parameter.help:
+            click.echo(f"        {parameter.help}")
+
+
+@main.command()
+@click.argument("chapter")
+@click.option("--profile", "-P", default=None, help="Size of the run [default: laptop].")
+@click.option(
+    "--parameter",
+    "-p",
+    "overrides",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set one parameter; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Check the request and say what would run.")
+@click.option("--force", is_flag=True, help="Run again even if nothing changed.")
+@click.option("--record", is_flag=True, help="Then put the result under version control.")
+@_guarded
+def run(
+    chapter: str,
+    profile: str | None,
+    overrides: tuple[tuple[str, str], ...],
+    dry_run: bool,
+    force: bool,
+    record: bool,
+) -> None:
+    """Run CHAPTER (or the page 'scoreboard') and keep the result in results/."""
+    plan = _plan(chapter, profile, overrides)
+    if record and plan.overrides:
+        raise ValueError("--record: a run with overrides cannot be recorded; make it a profile")
+    if dry_run:
+        _describe(plan)
+        return
+    _execute(plan, force)
+    if record:
+        _record(plan)
+
+
+def _plan(
+    chapter: str, profile: str | None, overrides: tuple[tuple[str, str], ...] = ()
+) -> runs.Plan:
+    if chapter == manifests.PAGE:
+        if profile is not None or overrides:
+            raise ValueError(f"{chapter}: has neither profiles nor parameters")
+        return runs.page_plan()
+    runs.known_chapter(chapter)
+    twice = [name for name, count in Counter(name for name, _ in overrides).items() if count > 1]
+    if twice:
+        raise ValueError(f"parameter {twice[0]}: given twice")
+    return runs.plan(chapter, profile or "laptop", dict(overrides))
+
+
+def _describe(plan: runs.Plan) -> None:
+    click.echo(f"{plan.chapter} ({plan.profile}) -> {paths.relative(plan.folder)}")
+    for name, value in plan.parameters.items():
+        mark = "  (set here)" if name in plan.overrides else ""
+        click.echo(f"    {name} = {value!r}{mark}")
+    changed = plan.changed()
+    if changed is None:
+        click.echo("would run: no finished run there")
+    elif changed:
+        click.echo(f"would run: changed since the last run: {', '.join(changed)}")
+    else:
+        click.echo("would skip: finished, nothing changed")
+
+
+def _execute(plan: runs.Plan, force: bool) -> None:
+    from press.run import execution
+
+    done = execution.execute(plan, force=force)
+    where = paths.relative(plan.folder)
+    if done.skipped:
+        click.echo(f"{plan.chapter} ({plan.profile}): finished earlier, kept in {where}")
+    else:
+        spent = f"{done.manifest['wall_s']:.0f} s"
+        click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
+    if plan.chapter != manifests.PAGE:
+        found = claims.verdicts(plan.chapter, report.metrics_of(done.manifest))
+        click.echo(f"claims: {claims.tally(found.values())}")
+
+
+def _record(plan: runs.Plan) -> None:
+    """Promote a run; the scoreboard shows it, so it is made again."""
+    from press.run import execution
+
+    for path in execution.record(plan):
+        click.echo(f"recorded {paths.relative(path)}")
+    if plan.chapter != manifests.PAGE and paths.notebook(manifests.PAGE).is_file():
+        page = runs.page_plan()
+        execution.execute(page)
+        _record(page)
+
+
+@main.command()
+@click.argument("chapter")
+@click.option("--profile", "-P", default=None, help="Profile of the run [default: laptop].")
+@_guarded
+def record(chapter: str, profile: str | None) -> None:
+    """Put a finished run of CHAPTER under version control."""
+    _record(_plan(chapter, profile))
+
+
+@main.command("claims")
+@click.argument("chapter", required=False)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Check all files; fail if a fresh run in results/ has a worse verdict than recorded.",
+)
+@_guarded
+def claims_(chapter: str | None, check: bool) -> None:
+    """Show the claims of the recorded runs with their verdicts."""
+    names = _chapters(chapter)
+    book = claims.load_book()
+    found = manifests.load_all()
+    for name in names:
+        document = book[name] if name in book else claims.load(name)
+        own = [manifest for manifest in found if manifest["chapter"] == name]
+        for manifest in own or [None]:
+            _print_claims(document, manifest)
+    if check:
+        _check(names, book)
+
+
+def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> None:
+    metrics = {} if manifest is None else report.metrics_of(manifest)
+    verdicts = {c["id"]: claims.claim_verdict(c, metrics) for c in document["claims"]}
+    run = "no recorded run"
+    if manifest is not None:
+        run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
+    click.echo(f"{document['chapter']} ({run}): {claims.tally(verdicts.values())}")
+    for claim in document["claims"]:
+        measured = report.measured_text(claim, metrics, exact=True)
+        click.echo(f"    {claim['id']}  {verdicts[claim['id']]:<14}  {measured}")
+
+
+def _check(names: list[str], book: dict[str, Any]) -> None:
+    """Compare runs in the working folder with what is recorded."""
+    from press.run import reproduce
+
+    faults = [
+        f"data/paper/{name}.yaml belongs to no notebook"
+        for name in book
+        if name not in paths.chapters()
+    ]
+    for name in names:
+        for profile in runs.profiles(name):
+            path = paths.working() / name / profile / "manifest.json"
+            if path.is_file():
+                fresh = claims.verdicts(name, report.metrics_of(manifests.read(path)))
+                faults += reproduce.compare(name, profile, fresh)
+    if faults:
+        _fail(1, "\n  ".join(["claims:", *faults]))
+    click.echo("claims and manifests are valid; no fresh verdict is worse than the recorded one")
+
+
+@main.command()
+@click.argument("dataset")
+@_guarded
+def fetch(dataset: str) -> None:
+    """Download DATASET after printing its licence and size."""
+    from diffbook.datasets import fetch as sets
+
+    if dataset not in sets.DATASETS:
+        raise ValueError(f"dataset: got {dataset!r}; {claims.nearest(dataset, sets.DATASETS)}")
+    click.echo(sets.describe(dataset))
+    try:
+        files = sets.fetch(dataset)
+    except (OSError, RuntimeError) as error:
+        _fail(1, str(error))
+    for path in files:
+        click.echo(f"kept in {path}")
+
+
+@main.command("reproduce")
+@click.option("--force", is_flag=True, help="Redo what has finished.")
+@click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the runs.")
+@click.option("--no-book", is_flag=True, help="Do not render the book.")
+@_guarded
+def reproduce_(force: bool, profile: str, no_book: bool) -> None:
+    """Run every chapter, check its claims, render the book."""
+    from press.run import reproduce
+
+    try:
+        outcome = reproduce.reproduce(click.echo, profile=profile, force=force, book=not no_book)
+    except reproduce.BuildFailed as error:
+        _fail(1, str(error))
+    _print_outcome(outcome)
+    sys.exit(outcome.status)
+
+
+def _print_outcome(outcome: Any) -> None:
+    for chapter, verdicts in outcome.found.items():
+        click.echo(f"\nclaims of {chapter}:")
+        for claim in claims.load(chapter)["claims"]:
+            click.echo(f"    {claim['id']}  {verdicts[claim['id']]:<14}  {claim['statement']}")
+    if outcome.worse:
+        click.echo("\nworse than recorded:", err=True)
+        for line in outcome.worse:
+            click.echo(f"    {line}", err=True)
+    if outcome.start_page is not None:
+        click.echo(f"\nstart page: {outcome.start_page}")

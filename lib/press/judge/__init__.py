@@ -1,0 +1,1 @@
+"""Claims, manifests and verdicts."""

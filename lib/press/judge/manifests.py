@@ -1,0 +1,262 @@
+"""Manifests: what a run was made from, on what, and what it measured.
+
+A manifest is one JSON file, checked by a schema, that says everything needed to judge a number:
+parameters, commit, versions, device, time, metrics, checksums. Its ``key`` is a hash of all the
+inputs of the run, so "is this run still what the sources say" is one comparison.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from press import paths
+from press.judge import claims
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+PAGE = "scoreboard"
+
+# Packages whose version can change a number or a picture.
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "matplotlib",
+    "scikit-learn",
+    "scikit-image",
+    "POT",
+    "safetensors",
+    "ipykernel",
+    "papermill",
+)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees either the old or the new content, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write `document` as JSON, atomically; not-a-number is refused because JSON has none."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def digest(data: bytes | str) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
+
+
+def digest_files(files: Iterable[Path]) -> str:
+    """One SHA-256 for a set of files: their paths and their contents."""
+    lines = [f"{paths.relative(path)} {digest(path.read_bytes())}" for path in sorted(files)]
+    return digest("\n".join(lines))
+
+
+def digest_notebook(notebook: Mapping[str, Any]) -> str:
+    """SHA-256 of a notebook's sources; outputs, metadata and an injected cell do not count."""
+    sources = [
+        [cell["cell_type"], cell["source"]]
+        for cell in notebook["cells"]
+        if "injected-parameters" not in cell["metadata"].get("tags", [])
+    ]
+    return digest(json.dumps(sources))
+
+
+def inputs(chapter: str, profile: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of everything that a run depends on, by kind.
+
+    The claims and the manifests of other profiles are inputs because the chapter displays them.
+    """
+    import nbformat
+
+    library = Path(__file__).parents[2]
+    if chapter == PAGE:
+        paper, others = paths.paper().glob("*.yaml"), _manifest_files()
+    else:
+        paper = [path for path in [paths.paper() / f"{chapter}.yaml"] if path.is_file()]
+        others = [path for path in _manifest_files(chapter) if path.stem != f"{chapter}.{profile}"]
+    return {
+        "notebook": digest_notebook(nbformat.read(paths.notebook(chapter), as_version=4)),
+        "parameters": digest(json.dumps(dict(parameters), sort_keys=True)),
+        "library": digest_files([*library.rglob("*.py"), *library.rglob("*.json")]),
+        "weights": digest_files(paths.weights().glob("*.safetensors")),
+        "studies": digest_files(
+            [*paths.studies().glob("*.json"), *paths.reference().glob("*.yaml")]
+        ),
+        "paper": digest_files(paper),
+        "recorded": digest_files(others),
+        "packages": digest(json.dumps(packages(), sort_keys=True)),
+    }
+
+
+def key(found: Mapping[str, str]) -> str:
+    """One hash of all inputs."""
+    return digest(json.dumps(dict(found), sort_keys=True))
+
+
+def packages() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(paths.root()), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def commit() -> tuple[str | None, bool | None]:
+    """HEAD and whether the run's sources differ from it; nothing outside a git checkout."""
+    head = _git("rev-parse", "--verify", "HEAD")
+    if head is None:
+        return None, None
+    changed = _git("status", "--porcelain", "--", "lib", "data", "notebooks")
+    return head, None if changed is None else bool(changed)
+
+
+def cpu() -> str:
+    """Name of the processor, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip() or "unknown"
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def threads() -> int:
+    """Threads that a run may use: ``OMP_NUM_THREADS`` or the cores that we may run on."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    if named.isdigit() and int(named) > 0:
+        return int(named)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def build(
+    chapter: str,
+    profile: str,
+    parameters: Mapping[str, Any],
+    metrics: Sequence[claims.Metric],
+    *,
+    device: str,
+    wall_s: float,
+    artefacts: Mapping[str, str],
+    found: Mapping[str, str],
+) -> dict[str, Any]:
+    """Put together and check the manifest of a finished run.
+
+    Parameters
+    ----------
+    chapter, profile : str
+        What ran.
+    parameters : dict
+        All parameters, by name.
+    metrics : sequence of Metric
+        What was measured.
+    device : str
+        What computed, in words.
+    wall_s : float
+        Wall-clock time in seconds.
+    artefacts : dict of str
+        SHA-256 by path, relative to the root or to the run's folder.
+    found : dict of str
+        Digests from `inputs`, taken before the run.
+    """
+    head, dirty = commit()
+    now = datetime.datetime.now(datetime.UTC)
+    manifest = {
+        "chapter": chapter,
+        "profile": profile,
+        "parameters": dict(parameters),
+        "seed": parameters.get("seed"),
+        "commit": head,
+        "dirty": dirty,
+        "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "device": device,
+        "cpu": cpu(),
+        "threads": threads(),
+        "wall_s": round(wall_s, 1),
+        "packages": packages(),
+        "metrics": [metric.as_dict() for metric in metrics],
+        "artefacts": dict(artefacts),
+        "inputs": dict(found),
+        "key": key(found),
+    }
+    claims.validate(manifest, "manifest", f"manifest of {chapter}")
+    return manifest
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read and check one manifest.
+
+    Raises
+    ------
+    ValueError
+        If the file is no JSON or breaks the schema.
+    """
+    where = paths.relative(path)
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON: {error}") from error
+    claims.validate(manifest, "manifest", where)
+    return manifest
+
+
+def _manifest_files(chapter: str = "*") -> list[Path]:
+    found: dict[str, Path] = {}
+    for folder in paths.manifest_folders():
+        for path in folder.glob(f"{chapter}.*.json"):
+            found.setdefault(path.name, path)
+    return [found[name] for name in sorted(found)]
+
+
+def _read_named(path: Path) -> dict[str, Any]:
+    manifest = read(path)
+    expected = f"{manifest['chapter']}.{manifest['profile']}.json"
+    if path.name != expected:
+        raise ValueError(f"{paths.relative(path)}: holds the run that belongs into {expected}")
+    return manifest
+
+
+def load_all() -> list[dict[str, Any]]:
+    """All manifests that reports show, ordered by file name; see `paths.manifest_folders`."""
+    return [_read_named(path) for path in _manifest_files()]
+
+
+def of_chapter(chapter: str) -> list[dict[str, Any]]:
+    """Manifests of one chapter, all profiles."""
+    return [_read_named(path) for path in _manifest_files(chapter)]
+
+
+def recorded(chapter: str, profile: str) -> dict[str, Any] | None:
+    """Read the manifest under version control, or None where nothing was recorded."""
+    path = paths.recorded() / f"{chapter}.{profile}.json"
+    return _read_named(path) if path.is_file() else None

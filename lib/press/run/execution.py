@@ -1,0 +1,424 @@
+"""Run a plan through papermill and keep its results; all or nothing.
+
+A run is written into a hidden sibling of its folder and renamed when it is complete, so a folder
+under ``results/`` is always a finished run. Interrupting (Ctrl-C, SIGTERM, SIGHUP) stops the
+kernel, removes the sibling and leaves earlier results alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from press import paths
+from press.judge import claims, manifests
+from press.run import guard
+from press.run import plans as runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from nbformat import NotebookNode
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to stop; `status` is the exit status that says so."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+        self.status = 128 + number
+
+
+class CellFailed(RuntimeError):
+    """A cell of a notebook raised an error.
+
+    Parameters
+    ----------
+    chapter : str
+        Name of the notebook.
+    cell : int
+        Cell in the committed notebook, counted from 1 over all cells.
+    count : int or None
+        Execution count, as in ``In [count]``.
+    source : str
+        Source of the cell.
+    message : str
+        Kind and text of the error.
+    traceback : str
+        Traceback without colours.
+
+    Attributes
+    ----------
+    log : pathlib.Path or None
+        Where the log of the failed run was kept.
+    """
+
+    def __init__(
+        self, chapter: str, cell: int, count: int | None, source: str, message: str, traceback: str
+    ):
+        self.chapter, self.cell, self.count = chapter, cell, count
+        self.source, self.message, self.traceback = source, message, traceback
+        self.log: Path | None = None
+        first = next((line for line in source.splitlines() if line.strip()), "")
+        super().__init__(
+            f"{chapter}: cell {cell} (In [{count or ' '}]) failed: {message}\n"
+            f"    the cell begins: {first.strip()}"
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Result of `execute`.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was asked for.
+    manifest : dict
+        Manifest of the run.
+    skipped : bool
+        Whether the run had finished earlier with the same inputs.
+    """
+
+    plan: runs.Plan
+    manifest: dict[str, Any]
+    skipped: bool
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook."""
+        return self.plan.folder / "notebook.ipynb"
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted`, after stopping all child processes.
+
+    Children go first because a kernel lives in a session of its own, where Ctrl-C does not reach
+    it, and a busy one would make an orderly shutdown wait. Only for the main thread of a program
+    whose children are all ours, such as the command line.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+
+    def stop(number: int, _frame: Any) -> None:
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)
+        _kill_children()
+        # What asyncio says about the tasks that we abandon is of no use to anybody.
+        logging.disable(logging.CRITICAL)
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _kill_children() -> None:
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=5)
+
+
+def _sibling(folder: Path) -> Path:
+    """Make a hidden name beside `folder` that tells which process made it."""
+    return folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what a process that was killed outright has left."""
+    import psutil
+
+    for path in parent.glob(".*.*.*"):
+        owner = path.name.rsplit(".", 2)[1]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give a new empty folder that takes the place of `folder` if the block succeeds.
+
+    Any exception, also an interruption, removes the new folder and leaves the old one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    fresh, old = _sibling(folder), _sibling(folder)
+    fresh.mkdir()
+    try:
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    logger = logging.getLogger("papermill")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def execute(plan: runs.Plan, *, force: bool = False, progress: bool = True) -> Run:
+    """Run a plan, or return the finished run if its inputs have not changed.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `runs.plan` or `runs.page_plan`.
+    force : bool
+        Run even if nothing changed.
+    progress : bool
+        Show a progress bar over the cells on the standard error stream.
+
+    Raises
+    ------
+    CellFailed
+        If a cell raises or the kernel dies. Earlier results stay; what the failed run said is
+        kept in ``<folder>.failed.log``.
+    """
+    if plan.finished and not force:
+        return Run(plan, manifests.read(plan.folder / "manifest.json"), skipped=True)
+    failed_log = plan.folder.with_name(f"{plan.folder.name}.failed.log")
+    with replacing(plan.folder) as folder:
+        started = time.monotonic()
+        try:
+            with _log_to(folder / "run.log"):
+                notebook = _papermill(plan, folder / "notebook.ipynb", progress)
+        except CellFailed as error:
+            log = (folder / "run.log").read_text("utf-8")
+            manifests.write_text(failed_log, f"{log}\n{error}\n\n{error.traceback}\n")
+            error.log = failed_log
+            raise
+        manifest = manifests.build(
+            plan.chapter,
+            plan.profile,
+            plan.parameters,
+            runs.collect_metrics(notebook),
+            device=runs.collect_device(notebook),
+            wall_s=time.monotonic() - started,
+            artefacts=_artefacts(folder / "notebook.ipynb"),
+            found=plan.inputs,
+        )
+        manifests.write_json(folder / "manifest.json", manifest)
+    failed_log.unlink(missing_ok=True)
+    return Run(plan, manifest, skipped=False)
+
+
+def _artefacts(notebook: Path) -> dict[str, str]:
+    found = {"notebook.ipynb": manifests.digest(notebook.read_bytes())}
+    for path in sorted(paths.weights().glob("*.safetensors")):
+        found[paths.relative(path)] = manifests.digest(path.read_bytes())
+    return found
+
+
+def _papermill(plan: runs.Plan, output: Path, progress: bool) -> NotebookNode:
+    import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import DeadKernelError
+
+    bar = {
+        "desc": f"{plan.chapter} ({plan.profile})",
+        # A terminal gets a lively bar, a log file a line now and then.
+        "mininterval": 0.1 if sys.stderr.isatty() else 5.0,
+        "leave": False,
+    }
+    try:
+        with output.with_name("run.log").open("a", encoding="utf-8") as log:
+            return papermill.execute_notebook(
+                str(paths.notebook(plan.chapter)),
+                str(output),
+                parameters=plan.parameters or None,
+                progress_bar=bar if progress else False,
+                log_output=True,
+                cwd=str(paths.notebooks()),
+                kernel_manager_class=_logged_kernels(log),
+            )
+    except papermill.PapermillExecutionError as error:
+        raise _cell_failed(plan, error) from error
+    except DeadKernelError as error:
+        raise _kernel_died(plan, output) from error
+    except NoSuchKernel as error:
+        raise CellFailed(
+            plan.chapter, 1, None, "", f"no Jupyter kernel named {error.name!r} is installed", ""
+        ) from error
+
+
+def _logged_kernels(log: TextIO) -> type:
+    """Make a kernel manager whose kernels speak into `log`, not into the progress bar.
+
+    This is about the kernel's process, for example its remarks on its own transport; what cells
+    print is part of the notebook in any case.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    class LoggedKernelManager(AsyncKernelManager):
+        async def _async_start_kernel(self, **options: Any) -> None:
+            await super()._async_start_kernel(stdout=log, stderr=log, **options)
+
+        start_kernel = _async_start_kernel
+
+    return LoggedKernelManager
+
+
+def _source_number(plan: runs.Plan, index: int) -> tuple[int, int]:
+    """Cell number in the committed notebook, and how many executions papermill added before it."""
+    import nbformat
+
+    cells = nbformat.read(paths.notebook(plan.chapter), as_version=4).cells
+    place = next(
+        (i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])), -1
+    )
+    shift = int(bool(plan.parameters) and index > place)
+    return index - shift + 1, shift
+
+
+def _cell_failed(plan: runs.Plan, error: Any) -> CellFailed:
+    number, shift = _source_number(plan, error.cell_index)
+    count = error.exec_count - shift if error.exec_count else None
+    traceback = _ESCAPES.sub("", "\n".join(error.traceback))
+    message = f"{error.ename}: {_ESCAPES.sub('', error.evalue)}".strip()
+    return CellFailed(plan.chapter, number, count, error.source, message, traceback)
+
+
+def _kernel_died(plan: runs.Plan, output: Path) -> CellFailed:
+    import nbformat
+
+    cells = nbformat.read(output, as_version=4).cells
+    ran = [
+        i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    index = max((i for i in ran if cells[i].cell_type == "code"), default=0)
+    number, _ = _source_number(plan, index)
+    message = "the kernel died (out of memory?)"
+    return CellFailed(plan.chapter, number, None, cells[index].source, message, "")
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Copy of an executed notebook as it is committed: no trace of how it was run.
+
+    The injected cell goes and counts are renumbered; times and papermill metadata go; the kernel
+    is ``python3``. Outputs stay as they are, with text that arrived in pieces joined.
+    """
+    import nbformat
+
+    copy = nbformat.from_dict(notebook)
+    copy.cells = [c for c in copy.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    count = 0
+    for cell in copy.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags", True):
+            del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count = count
+            cell.outputs = _joined(cell.outputs)
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = count
+    copy.metadata = nbformat.from_dict({"kernelspec": _KERNEL, "language_info": _LANGUAGE})
+    return copy
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if output.output_type == "stream" and last is not None and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def record(plan: runs.Plan) -> list[Path]:
+    """Promote a finished run to what is under version control.
+
+    The manifest goes to ``data/results/``. The executed notebook goes to ``notebooks/`` if the
+    run's profile is the default of the chapter's parameters cell, or if it is a page.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files that were written.
+
+    Raises
+    ------
+    ValueError
+        If no such run has finished, it has overrides, its sources have changed since (packages may
+        differ: it may come from another machine), or the notebook breaks a rule of `guard`.
+    """
+    import nbformat
+
+    if plan.overrides:
+        raise ValueError("record: a run with overrides cannot be recorded; make it a profile")
+    changed = plan.changed()
+    if changed is None:
+        raise ValueError(f"record: no finished run in {paths.relative(plan.folder)}; run it first")
+    if set(changed) - {"packages"}:
+        raise ValueError(f"record: changed since the run: {', '.join(changed)}; run it again")
+    manifest = manifests.read(plan.folder / "manifest.json")
+    notebook = clean(nbformat.read(plan.folder / "notebook.ipynb", as_version=4))
+    is_page = plan.chapter == manifests.PAGE
+    promoted = is_page or plan.profile == runs.parameters(plan.chapter)["profile"].default
+    if promoted:
+        faults = _faults(notebook, plan.chapter, is_page)
+        if faults:
+            raise ValueError(f"record: {plan.chapter} breaks the rules:\n  " + "\n  ".join(faults))
+    written = []
+    if not is_page:
+        written.append(paths.recorded() / f"{plan.chapter}.{plan.profile}.json")
+        manifests.write_json(written[-1], manifest)
+    if promoted:
+        written.append(paths.notebook(plan.chapter))
+        manifests.write_text(written[-1], nbformat.writes(notebook) + "\n")
+    return written
+
+
+def _faults(notebook: Mapping[str, Any], chapter: str, is_page: bool) -> list[str]:
+    if is_page:
+        return guard.page_faults(notebook)
+    return guard.chapter_faults(notebook, claims.load(chapter))

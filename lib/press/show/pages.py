@@ -1,0 +1,434 @@
+"""The ledger's pages: one line per claim, paper beside reproduction, the scoreboard.
+
+Pure functions from claims, metrics and manifests to a `Display` (HTML and plain text). The look is
+the business of the book's style sheet; here are only classes. Tables have a caption, header cells
+with a scope, and sit in a scrollable region, so a phone shows them without a page that is too wide.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from press.judge import claims as _claims
+from press.judge.claims import NOT_TRIED, REPRODUCED, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
+UNKNOWN = "not available to us"
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Display:
+    """What a cell shows: HTML for the book and Jupyter, plain text for everything else.
+
+    Parameters
+    ----------
+    html, text : str
+        The same content twice.
+    metadata : dict
+        Goes to the metadata of the cell's output.
+    """
+
+    html: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        return {"text/html": self.html, "text/plain": self.text}, self.metadata
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell in both forms."""
+
+    html: str
+    text: str
+
+
+# ---------------------------------------------------------------------------------------------
+# numbers and text
+
+
+def digits(value: float, *, exact: bool = False) -> str:
+    """Write a number for people: three significant digits, or all of them for thresholds and integers."""
+    if isinstance(value, int):
+        return str(value)
+    if exact:
+        return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.2e}")
+    if 1e-3 <= abs(rounded) < 1e6:
+        decimals = max(0, 2 - int(f"{rounded:e}".split("e")[1]))
+        return f"{rounded:.{decimals}f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def number_html(text: str) -> str:
+    """Escape `text` and typeset powers of ten in it, ``1.2e-5`` as 1.2 × 10⁻⁵."""
+
+    def power(match: re.Match[str]) -> str:
+        exponent = str(int(match[2])).replace("-", "−")
+        return f"{'' if match[1] == '1' else match[1] + ' × '}10<sup>{exponent}</sup>"
+
+    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([-+]?\d+)", power, html.escape(text))
+
+
+def inline_html(text: str) -> str:
+    r"""HTML of one line of Markdown: ``$math$``, ```code```, ``**bold**``, ``*emphasis*``, links.
+
+    Mathematics becomes ``\(...\)`` inside the class that Sphinx's MathJax set-up looks for.
+    """
+    pieces = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
+    out = []
+    for piece in pieces:
+        if len(piece) > 2 and piece[0] == piece[-1] == "$":
+            out.append(f'<span class="math notranslate">\\({html.escape(piece[1:-1])}\\)</span>')
+        elif len(piece) > 2 and piece[0] == piece[-1] == "`":
+            out.append(f"<code>{html.escape(piece[1:-1])}</code>")
+        else:
+            safe = html.escape(piece)
+            safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
+            safe = re.sub(r"\*(.+?)\*", r"<em>\1</em>", safe)
+            out.append(re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', safe))
+    return "".join(out)
+
+
+def badge(verdict: str) -> str:
+    """HTML of a verdict; it says the verdict in words, the colour is decoration."""
+    return f'<span class="db-badge db-{verdict.replace(" ", "-")}">{verdict}</span>'
+
+
+def bound_text(condition: Mapping[str, Any]) -> str:
+    """Threshold of a condition, for example ``"≤ 1e-10 rel."``."""
+    value, unit = condition["value"], condition.get("unit")
+    if condition["op"] == "between":
+        text = f"in [{digits(value[0], exact=True)}, {digits(value[1], exact=True)}]"
+    else:
+        text = f"{SIGNS[condition['op']]} {digits(value, exact=True)}"
+    return f"{text} {unit}" if unit else text
+
+
+def _by_threshold(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
+    default = claim["kind"] == "identity" and condition["op"] in ("<=", "<")
+    return condition.get("show", "threshold" if default else "value") == "threshold"
+
+
+def value_text(metric: Metric, unit: str | None = None) -> str:
+    """Value with its interval, unit and repetitions, rounded to three significant digits."""
+    text = digits(metric.value)
+    if metric.ci is not None:
+        text += f" [{digits(metric.ci[0])}, {digits(metric.ci[1])}]"
+    unit = metric.unit or unit
+    text += f" {unit}" if unit else ""
+    return text + (f" (n = {metric.n})" if metric.n is not None else "")
+
+
+def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> str:
+    """Say what was measured for a claim, one part per condition.
+
+    Parameters
+    ----------
+    claim : dict
+        One claim.
+    metrics : dict of Metric
+        Metrics by name.
+    exact : bool
+        Show every value. Otherwise an error of roundoff size (and anything whose condition says
+        ``show: threshold``) reads as its threshold when it holds, so that the page does not depend
+        on the machine.
+    """
+    parts = []
+    for condition in claim["conditions"]:
+        metric = metrics.get(condition["metric"])
+        if metric is None:
+            parts.append(f"{condition['metric']} {DASH}")
+            continue
+        holds = _claims.condition_verdict(condition, metric) == "holds"
+        if holds and not exact and _by_threshold(claim, condition):
+            parts.append(f"{condition['metric']} {bound_text(condition)}")
+        else:
+            parts.append(f"{condition['metric']} {value_text(metric, condition.get('unit'))}")
+    return "; ".join(parts)
+
+
+def _named_html(text: str) -> str:
+    """HTML of ``name value; name value`` with the names set as code."""
+    parts = [part.partition(" ") for part in text.split("; ")]
+    return "<br>".join(
+        f"<code>{html.escape(name)}</code> {number_html(rest)}" for name, _, rest in parts
+    )
+
+
+def asked_text(claim: Mapping[str, Any]) -> str:
+    """Thresholds of a claim, one part per condition."""
+    return "; ".join(bound_text(condition) for condition in claim["conditions"])
+
+
+def _reported(claim: Mapping[str, Any]) -> str:
+    if claim["reported"] is not None:
+        return claim["reported"]
+    return UNKNOWN if claim["origin"] == "paper" else "beyond the paper"
+
+
+# ---------------------------------------------------------------------------------------------
+# tables
+
+
+def _cell(text: str) -> Cell:
+    return Cell(inline_html(text), text)
+
+
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = ""
+) -> Display:
+    """Build a table whose first column names the row.
+
+    Parameters
+    ----------
+    caption : str
+        Also the name of the scrollable region around the table.
+    head : sequence of str
+        Column headings.
+    rows : sequence of sequences of Cell
+        One cell per heading.
+    kind : str
+        Further class for the style sheet.
+    """
+    columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
+    lines = []
+    for first, *rest in rows:
+        cells = "".join(f"<td>{cell.html}</td>" for cell in rest)
+        lines.append(f'<tr><th scope="row">{first.html}</th>{cells}</tr>')
+    body = "\n".join(lines)
+    markup = (
+        f'<div class="{f"db-table {kind}".strip()}" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n'
+        f"<table>\n<caption>{html.escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
+    )
+    plain = [caption]
+    for row in rows:
+        plain.append(row[0].text)
+        plain += [f"    {name}: {cell.text}" for name, cell in zip(head[1:], row[1:], strict=True)]
+    return Display(markup, "\n".join(plain))
+
+
+def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata: dict) -> Display:
+    """Build the line that `Ledger.check` shows: verdict, statement, measured, asked."""
+    verdict = _claims.claim_verdict(claim, metrics)
+    measured, asked = measured_text(claim, metrics, exact=False), asked_text(claim)
+    reason = "" if verdict == REPRODUCED else claim.get("reason", "")
+    markup = (
+        f'<div class="db-claim" id="claim-{claim["id"]}">{badge(verdict)} '
+        f'<strong class="db-id">{claim["id"]}</strong> '
+        f'<span class="db-statement">{inline_html(claim["statement"])}</span> '
+        f'<span class="db-measured">Measured: {_named_html(measured).replace("<br>", "; ")} '
+        f"(asked: {number_html(asked)})</span>"
+    )
+    if reason:
+        markup += f' <span class="db-reason">{inline_html(reason)}</span>'
+    text = (
+        f"[{verdict}] {claim['id']}: {claim['statement']} | measured: {measured} | asked: {asked}"
+    )
+    return Display(markup + "</div>", text + (f" | why: {reason}" if reason else ""), metadata)
+
+
+def _verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell:
+    """Make the first cell of a claim: identifier, linked to its place on a page, and verdict."""
+    link = f'<a href="{page}#claim-{claim["id"]}">{claim["id"]}</a>'
+    return Cell(f"{link}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
+
+
+def _measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
+    """List what was measured for every condition, with the threshold it had to meet."""
+    measured = measured_text(claim, metrics, exact).split("; ")
+    asked = [bound_text(condition) for condition in claim["conditions"]]
+    markup = [
+        f'{_named_html(value)} <span class="db-note">({number_html(bound)})</span>'
+        for value, bound in zip(measured, asked, strict=True)
+    ]
+    text = [f"{value} ({bound})" for value, bound in zip(measured, asked, strict=True)]
+    return Cell("<br>".join(markup), "; ".join(text))
+
+
+def _with_note(cell: Cell, note: str) -> Cell:
+    return Cell(
+        f'{cell.html}<div class="db-note">{inline_html(note)}</div>', f"{cell.text} | {note}"
+    )
+
+
+def _joined(*cells: Cell) -> Cell:
+    return Cell("".join(c.html for c in cells), "".join(c.text for c in cells))
+
+
+def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    cells = []
+    for manifest in others:
+        metrics = metrics_of(manifest)
+        verdict = _claims.claim_verdict(claim, metrics)
+        if verdict == NOT_TRIED:
+            continue
+        text = measured_text(claim, metrics, exact=True)
+        name = manifest["profile"]
+        cells.append(
+            Cell(
+                f'<div class="db-other">{html.escape(name)}: {_named_html(text)} '
+                f"{badge(verdict)}</div>",
+                f" | {name}: {text} ({verdict})",
+            )
+        )
+    return cells
+
+
+def _why(claim: Mapping[str, Any], verdict: str) -> str:
+    reason = claim.get("reason", "") if verdict != REPRODUCED else ""
+    return f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
+
+
+def paper_table(
+    document: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    profile: str,
+    others: Sequence[Mapping[str, Any]] = (),
+    metadata: dict[str, Any] | None = None,
+) -> Display:
+    """Paper beside reproduction, one row per claim of a chapter.
+
+    Parameters
+    ----------
+    document : dict
+        Facts and claims, from `press.judge.claims.load`.
+    metrics : dict of Metric
+        What this run measured.
+    profile : str
+        Profile of this run.
+    others : sequence of dict
+        Manifests of other profiles, shown below this run's values.
+    metadata : dict, optional
+        Metadata of the output.
+    """
+    rows = []
+    for claim in document["claims"]:
+        verdict = _claims.claim_verdict(claim, metrics)
+        more = _other_runs(claim, others)
+        rows.append(
+            [
+                _verdict_cell(claim, verdict),
+                _with_note(_cell(claim["statement"]), claim["place"]),
+                _cell(_reported(claim)),
+                _joined(
+                    _with_note(_measured_cell(claim, metrics, exact=False), _why(claim, verdict)),
+                    *more,
+                ),
+            ]
+        )
+    head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
+    shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")
+    lines = [f"{row[0].text} paper: {row[2].text}; measured: {row[3].text}" for row in rows]
+    return Display(shown.html, "\n".join(lines), metadata or {})
+
+
+def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Display:
+    """Short table of verdicts for the top of a chapter."""
+    rows = []
+    for claim in document["claims"]:
+        verdict = _claims.claim_verdict(claim, metrics)
+        link = Cell(f'<a href="#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"])
+        rows.append([link, _cell(claim["statement"]), Cell(badge(verdict), verdict)])
+    found = [row[2].text for row in rows]
+    caption = f"{len(found)} claims: {_claims.tally(found)}"
+    shown = table(caption, ("Claim", "Statement", "Verdict"), rows)
+    return Display(shown.html, caption)
+
+
+# ---------------------------------------------------------------------------------------------
+# scoreboard
+
+
+def metrics_of(manifest: Mapping[str, Any]) -> dict[str, Metric]:
+    """Metrics of a manifest by name."""
+    return {entry["name"]: Metric.from_dict(entry) for entry in manifest["metrics"]}
+
+
+def _commit(manifest: Mapping[str, Any]) -> str:
+    if manifest["commit"] is None:
+        return "none"
+    return manifest["commit"][:7] + (" with changes" if manifest["dirty"] else "")
+
+
+def _plain(text: str) -> Cell:
+    return Cell(html.escape(text), text)
+
+
+def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) -> Display:
+    """One row per recorded run: verdict counts, device, time, date and commit."""
+    rows = []
+    for chapter, document in book.items():
+        for manifest in [m for m in manifests if m["chapter"] == chapter]:
+            metrics = metrics_of(manifest)
+            found = [_claims.claim_verdict(claim, metrics) for claim in document["claims"]]
+            rows.append(
+                [
+                    Cell(
+                        f'<a href="{chapter}.html">{html.escape(document["title"])}</a>',
+                        document["title"],
+                    ),
+                    _plain(manifest["profile"]),
+                    _plain(_claims.tally(found)),
+                    _plain(f"{manifest['device']} ({manifest['cpu']}, {manifest['threads']})"),
+                    _plain(f"{manifest['wall_s']:.0f} s"),
+                    _plain(manifest["date"][:10]),
+                    _plain(_commit(manifest)),
+                ]
+            )
+    head = ("Chapter", "Profile", "Verdicts", "Device (CPU, threads)", "Time", "Date", "Commit")
+    return table("Recorded runs", head, rows)
+
+
+def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> list:
+    metrics = {} if manifest is None else metrics_of(manifest)
+    origin = "paper" if claim["origin"] == "paper" else "beyond the paper"
+    run = [DASH]
+    if manifest is not None:
+        run = [manifest["profile"], manifest["device"], manifest["date"][:10], _commit(manifest)]
+    return [
+        _verdict_cell(claim, _claims.claim_verdict(claim, metrics), f"{chapter}.html"),
+        _with_note(_cell(claim["statement"]), f"{claim['kind']}, {origin}"),
+        _cell(_reported(claim)),
+        _measured_cell(claim, metrics, exact=True),
+        Cell("<br>".join(map(html.escape, run)), ", ".join(run)),
+    ]
+
+
+def claims_table(
+    chapter: str, document: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]
+) -> Display:
+    """Every claim of a chapter, one row per recorded run that tried it."""
+    rows = []
+    for claim in document["claims"]:
+        tried = [m for m in manifests if _claims.claim_verdict(claim, metrics_of(m)) != NOT_TRIED]
+        rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
+    head = ("Claim", "What is claimed", "The paper reports", "Measured (asked)", "Run")
+    return table(f"Claims of {document['title']}", head, rows, "db-claims")
+
+
+def scoreboard() -> Display:
+    """Every claim of every chapter; a pure function of ``data/paper`` and ``data/results``."""
+    from press.judge import manifests
+
+    book, found = _claims.load_book(), manifests.load_all()
+    parts = [runs_table(book, found)]
+    for chapter, document in book.items():
+        own = [manifest for manifest in found if manifest["chapter"] == chapter]
+        parts.append(claims_table(chapter, document, own))
+    return Display("\n".join(part.html for part in parts), "\n\n".join(part.text for part in parts))

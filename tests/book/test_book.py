@@ -1,0 +1,333 @@
+"""The rendered book: it builds without a warning, and every page works for every reader.
+
+The book is built once, from a copy, as `make book` builds it. The pages are then read as files, and
+opened from the disk in headless Chromium: light and dark, at the width of a desktop and of a phone,
+with every request to a network recorded. Screenshots go to ``results/screenshots``.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from browser import AXE_TAGS, CHROMIUM, FLAGS
+
+bs4 = pytest.importorskip("bs4")
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks")
+SCREENSHOTS = ROOT / "results" / "screenshots"
+THEMES = ("light", "dark")
+WIDTHS = (1280, 390)
+# A theme extension declares its (unused) settings twice; nothing depends on them.
+KNOWN_ERRORS = ("Identifier 'THEBE_JS_URL' has already been declared",)
+
+pytestmark = pytest.mark.book
+
+
+def _toc_files() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    files = [toc["root"]]
+    for part in toc["parts"]:
+        files += [chapter["file"] for chapter in part["chapters"]]
+    return files
+
+
+PAGES = _toc_files()
+CHAPTERS = [page for page in PAGES if re.match(r"notebooks/\d\d_", page)]
+VIEWS = [(page, theme, width) for page in PAGES for theme in THEMES for width in WIDTHS]
+
+
+@dataclass
+class Site:
+    """A built book: its folder of pages, the build's exit status and log."""
+
+    html: Path
+    status: int
+    log: str
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Site:
+    folder = tmp_path_factory.mktemp("book")
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    # A Markdown file where none may be read as a page.
+    for trap in (".venv/lib", "results", "notebooks/.ipynb_checkpoints"):
+        (folder / trap).mkdir(parents=True, exist_ok=True)
+        (folder / trap / "trap.md").write_text("# trap\n\n{doc}`nowhere`\n", "utf-8")
+    run = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    done = subprocess.run(
+        [*run, "build", ".", "-n", "-W", "--keep-going"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Site(folder / "_build" / "html", done.returncode, f"{done.stdout}\n{done.stderr}")
+
+
+@cache
+def _soup(path: Path):
+    return bs4.BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+
+@cache
+def _anchors(path: Path) -> frozenset[str]:
+    soup = _soup(path)
+    named = {tag["name"] for tag in soup.find_all("a", attrs={"name": True})}
+    return frozenset({tag["id"] for tag in soup.find_all(id=True)} | named)
+
+
+def _html_files(site: Site) -> list[Path]:
+    files = sorted(path for path in site.html.rglob("*.html") if "_static" not in path.parts)
+    assert len(files) > len(PAGES)
+    return files
+
+
+# --- Without a browser ----------------------------------------------------------------------------
+
+
+def test_builds_without_a_warning(site):
+    faults = re.findall(r".*(?:WARNING|ERROR).*", site.log)
+    assert site.status == 0, "\n".join(faults) or site.log[-3000:]
+
+
+def test_expected_pages_exist_and_no_others(site):
+    missing = [page for page in PAGES if not (site.html / f"{page}.html").is_file()]
+    assert not missing
+    assert "url=book/index.html" in (site.html / "index.html").read_text("utf-8")
+    known = {f"{page}.html" for page in PAGES} | {"index.html", "search.html", "genindex.html"}
+    found = {path.relative_to(site.html).as_posix() for path in _html_files(site)}
+    assert {name for name in found - known if not name.startswith("prf-")} == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_has_one_title_and_a_language(site, page):
+    soup = _soup(site.html / f"{page}.html")
+    assert len(soup.select("article h1")) == 1
+    assert soup.html["lang"] == "en"
+    assert soup.title.get_text(strip=True)
+
+
+def test_no_broken_internal_link(site):
+    broken = []
+    for path in _html_files(site):
+        for tag, key in (("a", "href"), ("link", "href"), ("script", "src"), ("img", "src")):
+            for element in _soup(path).find_all(tag, attrs={key: True}):
+                fault = _fault(site.html, path, element[key])
+                if fault:
+                    broken.append(f"{path.relative_to(site.html)}: {fault}")
+    assert not broken, "\n".join(broken)
+
+
+def _fault(html: Path, path: Path, link: str) -> str | None:
+    """What is wrong with a link of a page, or None; links that leave the book are not followed."""
+    parts = urlsplit(link)
+    if parts.scheme in ("https", "mailto", "data"):
+        return None
+    if parts.scheme or parts.netloc:
+        return f"{link} is no https link"
+    target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    if html.resolve() not in target.parents or not target.is_file():
+        return f"{link} has no target"
+    fragment = unquote(parts.fragment)
+    if fragment and target.suffix == ".html" and fragment not in _anchors(target):
+        return f"{link} has no such place"
+    return None
+
+
+def test_every_image_has_an_alternative_text(site):
+    bare = [
+        f"{path.relative_to(site.html)}: {image.get('src', '')[:80]}"
+        for path in _html_files(site)
+        for image in _soup(path).find_all("img")
+        if not image.get("alt", "").strip()
+    ]
+    assert not bare, "\n".join(bare)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_identifiers_are_unique(site, page):
+    """A link to a claim or a figure has one place to go."""
+    ids = [tag["id"] for tag in _soup(site.html / f"{page}.html").select("main [id]")]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    assert not [name for name in twice if re.match(r"(claim|fig|sec|eq|tab)-", name)]
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_chapter_can_be_downloaded_and_launched(site, page):
+    soup = _soup(site.html / f"{page}.html")
+    links = [a["href"] for a in soup.find_all("a", href=True)]
+    colab = [link for link in links if link.startswith("https://colab.research.google.com/")]
+    assert any(link.endswith(f"/{page}.ipynb") for link in colab)
+    sources = [link for link in links if link.endswith(f"_sources/{page}.ipynb")]
+    assert sources
+    copy = (site.html / page).parent / sources[0]
+    assert copy.resolve().read_bytes() == (ROOT / f"{page}.ipynb").read_bytes()
+
+
+def test_all_references_are_cited_with_a_number_or_a_place(site):
+    """The bibliography page shows every entry of the file, each once."""
+    entries = re.findall(r"^@\w+\{(\S+),$", (ROOT / "book/references.bib").read_text("utf-8"), re.M)
+    shown = _soup(site.html / "book/bibliography.html").select("main div.citation")
+    assert len(entries) == len(set(entries)) == len(shown)
+
+
+# --- In the browser -------------------------------------------------------------------------------
+
+
+@dataclass
+class View:
+    """What the browser saw of one page."""
+
+    requests: list[str]
+    errors: list[str]
+    theme: str
+    scroll_width: int
+    width: int
+    unset_formulas: list[str]
+    broken_formulas: list[str]
+    failed_fonts: list[str]
+    violations: list[str]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip(
+            "no Chromium found (looked for chromium, chromium-browser, google-chrome); "
+            "install one or name it in the variable CHROMIUM"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def view(site, browser):
+    """Open a page once per theme and width; several tests look at what came of it."""
+
+    @cache
+    def look(page: str, theme: str, width: int) -> View:
+        return _look(browser, site.html / f"{page}.html", theme, width)
+
+    return look
+
+
+# Formulas are set by MathJax: a `.math` element without its container, or TeX in the running text,
+# was not.
+_UNSET = r"""() => {
+  const out = [...document.querySelectorAll("main .math")]
+    .filter((e) => !e.querySelector("mjx-container") && !e.closest("mjx-container"))
+    .map((e) => e.textContent.slice(0, 80));
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest("pre, code, script, style, mjx-container")) continue;
+    if (/\\\(|\\\[|\$[^$\s][^$]*\$|\\(frac|sqrt|sum|bar|lambda)\b/.test(node.textContent))
+      out.push(node.textContent.trim().slice(0, 80));
+  }
+  return out;
+}"""
+
+
+def _look(browser, path: Path, theme: str, width: int) -> View:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context.add_init_script(
+        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+    )
+    page = context.new_page()
+    requests: list[str] = []
+    errors: list[str] = []
+    local = ("file:", "data:", "blob:", "about:")
+    page.on("request", lambda r: None if r.url.startswith(local) else requests.append(r.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(path.as_uri(), wait_until="load")
+    page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+    page.evaluate("document.fonts.ready")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    name = f"{path.parent.name}-{path.stem}-{width}-{theme}.png"
+    page.screenshot(path=SCREENSHOTS / name, full_page=True)
+    seen = View(
+        requests=requests,
+        errors=[error for error in errors if not error.endswith(KNOWN_ERRORS)],
+        theme=page.evaluate("document.documentElement.dataset.theme"),
+        scroll_width=page.evaluate("document.documentElement.scrollWidth"),
+        width=page.evaluate("window.innerWidth"),
+        unset_formulas=page.evaluate(_UNSET),
+        broken_formulas=page.eval_on_selector_all("mjx-merror", "all => all.map(e => e.title)"),
+        failed_fonts=page.evaluate(
+            "[...document.fonts].filter(f => f.status === 'error').map(f => f.family)"
+        ),
+        violations=[],
+    )
+    # Without `preload` axe does not fetch style sheets, which a page opened from a file forbids.
+    options = {"runOnly": AXE_TAGS, "resultTypes": ["violations"], "preload": False}
+    for violation in Axe().run(page, options=options).response["violations"]:
+        for node in violation["nodes"]:
+            seen.violations.append(f"{violation['id']}: {node['target']} {node['html'][:200]}")
+    context.close()
+    return seen
+
+
+_each_view = pytest.mark.parametrize(("page", "theme", "width"), VIEWS)
+
+
+@pytest.mark.browser
+@_each_view
+def test_page_asks_no_network_and_has_no_script_error(view, page, theme, width):
+    seen = view(page, theme, width)
+    assert seen.requests == []
+    assert seen.errors == []
+    assert seen.theme == theme
+
+
+@pytest.mark.browser
+@_each_view
+def test_formulas_are_set_offline(view, page, theme, width):
+    seen = view(page, theme, width)
+    assert seen.unset_formulas == []
+    assert seen.broken_formulas == []
+    assert seen.failed_fonts == []
+
+
+@pytest.mark.browser
+@_each_view
+def test_page_does_not_scroll_sideways(view, page, theme, width):
+    seen = view(page, theme, width)
+    assert seen.width == width
+    assert seen.scroll_width <= width
+
+
+@pytest.mark.browser
+@_each_view
+def test_page_is_accessible(view, page, theme, width):
+    """No violation of WCAG 2.2, levels A and AA, that axe-core can find."""
+    violations = view(page, theme, width).violations
+    assert not violations, "\n".join(violations)
+
+
+@pytest.mark.browser
+def test_search_finds_a_word_offline(site, browser):
+    page = browser.new_page()
+    page.goto(f"{(site.html / 'search.html').as_uri()}?q=verdict", wait_until="load")
+    page.wait_for_selector("#search-results li a", timeout=30_000)
+    links = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
+    page.close()
+    assert any("how_to_read" in link for link in links)

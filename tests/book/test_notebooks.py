@@ -1,0 +1,302 @@
+"""The committed notebooks: guard, provenance, and a smoke run of every chapter by papermill."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from press import paths
+from press.judge import claims, manifests
+from press.run import guard
+from press.run import plans as runs
+from press.show import pages as report
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+PAGES = [*CHAPTERS, manifests.PAGE]
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """This checkout, whatever the variables say."""
+    monkeypatch.setenv(paths.ROOT_VARIABLE, str(ROOT))
+    monkeypatch.delenv(paths.RESULTS_VARIABLE, raising=False)
+
+
+def load(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+# --- the committed notebooks ------------------------------------------------------------------
+
+
+def test_there_is_a_chapter():
+    assert CHAPTERS
+
+
+def test_every_notebook_is_a_chapter_or_the_scoreboard():
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == sorted(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_notebook_keeps_the_rules(here, name):
+    if name == manifests.PAGE:
+        faults = guard.page_faults(load(name))
+    else:
+        faults = guard.chapter_faults(load(name), claims.load(name))
+    assert faults == []
+    assert (ROOT / "notebooks" / f"{name}.ipynb").stat().st_size < guard.MAX_BYTES
+    nbformat.validate(load(name))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_parameter_has_a_range_and_every_profile_is_valid(here, chapter):
+    for parameter in runs.parameters(chapter).values():
+        bounded = parameter.low is not None or parameter.choices or parameter.default is False
+        bounded = bounded or parameter.help.startswith('"')  # free text: its form in quotes
+        assert bounded, f"{parameter.name}: its comment must begin with [low, high] or {{a, b}}"
+        assert parameter.help, f"{parameter.name}: its comment must say what it is"
+    names = runs.profiles(chapter)
+    assert {"smoke", "laptop", "gpu"} <= set(names)
+    assert set(runs.parameters(chapter)["profile"].choices) == set(names)
+    for profile in names:
+        runs.plan(chapter, profile)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_choosing_a_profile_is_the_same_as_giving_its_file(here, chapter):
+    # `-p profile gpu` and `-f ...gpu.yaml` must run the same sizes: every other default steps back.
+    defaults = {name: p.default for name, p in runs.parameters(chapter).items()}
+    defaults = {k: v for k, v in defaults.items() if k != "profile"}
+    for profile in runs.profiles(chapter):
+        expected = runs.load_profile(chapter, profile)
+        assert vars(runs.settings(chapter, profile, **defaults)) == expected
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_committed_chapter_is_the_recorded_run(here, chapter):
+    manifest = manifests.recorded(chapter, runs.parameters(chapter)["profile"].default)
+    assert manifest is not None
+    found = [metric.as_dict() for metric in runs.collect_metrics(load(chapter))]
+    assert found == manifest["metrics"]
+    sources = manifests.digest_notebook(load(chapter))
+    assert sources == manifest["inputs"]["notebook"], "the source changed; record the run again"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_claim_is_left_untried_without_a_reason(here, chapter):
+    found = runs.collect_metrics(load(chapter))
+    verdicts = claims.verdicts(chapter, {metric.name: metric for metric in found})
+    silent = [
+        claim["id"]
+        for claim in claims.load(chapter)["claims"]
+        if verdicts[claim["id"]] != claims.REPRODUCED and not claim.get("reason")
+    ]
+    assert silent == []
+
+
+def test_committed_scoreboard_is_current(here):
+    shown = [
+        output["data"]["text/html"]
+        for cell in load(manifests.PAGE).cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    assert shown == [report.scoreboard().html]
+
+
+# --- the guard catches planted faults ---------------------------------------------------------
+
+DOCUMENT = {"claims": [{"id": "T01", "anchor": "sec-there"}]}
+KERNEL = {"name": "python3", "display_name": "Python 3"}
+
+
+def good_notebook():
+    """A small notebook without a fault."""
+    new = nbformat.v4
+    figure = {"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A line."}}
+    cells = [
+        new.new_markdown_cell("(sec-there)=\n# Title"),
+        new.new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
+        new.new_code_cell("def f(x):\n    return x", metadata={"mystnb": figure}),
+        new.new_code_cell("ledger.check('T01')"),
+    ]
+    for count, cell in enumerate(cells[1:], 1):
+        cell.execution_count = count
+    cells[2].outputs = [new.new_output("display_data", data={"image/png": "aGVsbG8="})]
+    cells[3].outputs = [
+        new.new_output("stream", text="ratio 3/work and https://a.b/home/x 1/2\n"),
+        new.new_output(
+            "execute_result",
+            data={"text/html": '<div id="claim-T01">', "text/plain": "x"},
+            execution_count=3,
+        ),
+    ]
+    return new.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+
+
+def plant(change):
+    notebook = copy.deepcopy(good_notebook())
+    change(notebook)
+    return guard.chapter_faults(notebook, DOCUMENT)
+
+
+def test_a_good_notebook_has_no_fault():
+    assert plant(lambda nb: None) == []
+
+
+def _stream(text, name="stdout"):
+    return nbformat.v4.new_output("stream", text=text, name=name)
+
+
+def _error():
+    return nbformat.v4.new_output("error", ename="ValueError", evalue="x", traceback=[])
+
+
+def _long_function():
+    return "def g(x):\n" + "    x += 1\n" * 10
+
+
+def _figure(nb):
+    return nb.cells[2].metadata["mystnb"]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda nb: nb.cells[1].update(execution_count=None), "cell 2: execution count None"),
+        (lambda nb: nb.cells[3].update(execution_count=7), "cell 4: execution count 7, expected 3"),
+        (lambda nb: nb.metadata.kernelspec.update(name="mine"), "kernel 'mine'"),
+        (lambda nb: nb.metadata.pop("kernelspec"), "kernel None"),
+        (lambda nb: nb.cells[1].metadata.update(tags=[]), "0 parameters cells"),
+        (lambda nb: nb.cells[3].metadata.update(tags=["parameters"]), "2 parameters cells"),
+        (lambda nb: nb.cells[3].metadata.update(tags=["injected-parameters"]), "cell 4: injected"),
+        (lambda nb: nb.metadata.update(papermill={}), "notebook: papermill metadata"),
+        (lambda nb: nb.cells[0].metadata.update(papermill={}), "cell 1: metadata 'papermill'"),
+        (lambda nb: nb.cells[3].outputs.append(_error()), "cell 4: error ValueError"),
+        (lambda nb: nb.cells[3].outputs.append(_stream("w", "stderr")), "cell 4: output on stderr"),
+        (lambda nb: nb.cells[3].outputs.append(_stream("in /home/me/x")), "path /home/me"),
+        (lambda nb: nb.cells[3].outputs.append(_stream("'/tmp/a.png'")), "path /tmp/a.png"),
+        (lambda nb: nb.cells[3].outputs.append(_stream(r"C:\Users\me")), "absolute path C:"),
+        (lambda nb: _figure(nb)["figure"].pop("caption"), "without mystnb figure.caption"),
+        (lambda nb: _figure(nb)["figure"].update(name=" "), "without mystnb figure.name"),
+        (lambda nb: _figure(nb)["image"].clear(), "without mystnb image.alt"),
+        (lambda nb: nb.cells[2].metadata.clear(), "without mystnb image.alt"),
+        (
+            lambda nb: nb.cells.append(nbformat.from_dict({**nb.cells[2], "execution_count": 4})),
+            "figure name 'fig-line' is used by cell 3",
+        ),
+        (lambda nb: nb.cells[2].outputs[0]["data"].update({"image/svg+xml": "<svg/>"}), "SVG"),
+        (lambda nb: nb.cells[2].update(source=_long_function()), "function g has 11 lines"),
+        (lambda nb: nb.cells[2].update(source="x = 1\n" * 16), "cell 3: 16 lines of code"),
+        (lambda nb: nb.cells[3].outputs.append(_stream("x" * 1_000_000)), "must be below 1000000"),
+        (lambda nb: nb.cells[3].outputs.pop(), "claim T01 is checked 0 times"),
+        (lambda nb: nb.cells[0].update(source="# Title"), "claim T01: no label 'sec-there'"),
+    ],
+)
+def test_guard_catches(change, fault):
+    faults = plant(change)
+    assert any(fault in found for found in faults), faults
+
+
+def test_guard_measures_the_file_as_it_is_written(tmp_path):
+    notebook = good_notebook()
+    notebook.cells[3].outputs.append(_stream("a\n" * 100_000))  # a line is a string of its own
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    size = (tmp_path / "a.ipynb").stat().st_size
+    assert guard.size(notebook) == [f"notebook: {size} bytes, must be below {guard.MAX_BYTES}"]
+
+
+# --- smoke ------------------------------------------------------------------------------------
+
+
+def papermill(notebook, output, *arguments, cwd):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("DIFFBOOK_R")}
+    command = [sys.executable, "-m", "papermill", str(notebook), str(output), "--no-progress-bar"]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env={**clean, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "unknown parameter" not in done.stderr
+    return nbformat.read(output, as_version=4)
+
+
+def deterministic(notebook, chapter):
+    """Metrics that must not depend on when and where they are measured."""
+    timed = {
+        condition["metric"]
+        for claim in claims.load(chapter)["claims"]
+        for condition in claim["conditions"]
+        if condition.get("show") == "threshold"
+    }
+    found = runs.collect_metrics(notebook)
+    return {m.name: m.value for m in found if m.name not in timed and m.unit != "s"}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapter_runs_from_the_root_and_from_elsewhere(here, chapter, tmp_path):
+    seed = ("-p", "seed", "7", "-p", "profile", "smoke")
+    path = Path("notebooks") / f"{chapter}.ipynb"
+    first = papermill(path, tmp_path / "first.ipynb", *seed, cwd=ROOT)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    second = papermill(ROOT / path, tmp_path / "second.ipynb", *seed, cwd=elsewhere)
+    assert list(elsewhere.iterdir()) == []
+    for notebook in (first, second):
+        assert guard.no_errors(notebook) == []
+        ids = [claim["id"] for claim in claims.load(chapter)["claims"]]
+        text = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
+        assert [name for name in ids if f"claim-{name}" not in text] == []
+    values = deterministic(first, chapter)
+    assert values
+    # The absolute part is for identities, whose error is roundoff.
+    assert deterministic(second, chapter) == pytest.approx(values, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_profile_file_works_with_plain_papermill_and_the_seed_is_live(here, chapter, tmp_path):
+    profile = ROOT / "data" / "profiles" / f"{chapter}.smoke.yaml"
+    path = ROOT / "notebooks" / f"{chapter}.ipynb"
+    other = papermill(path, tmp_path / "a.ipynb", "-f", str(profile), "-p", "seed", "8", cwd=ROOT)
+    recorded = papermill(path, tmp_path / "b.ipynb", "-f", str(profile), cwd=ROOT)
+    first, second = (deterministic(notebook, chapter) for notebook in (other, recorded))
+    assert first != second, "another seed changed nothing: is the parameter read?"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        (("sead", "7"), "did you mean 'seed'"),
+        (("seed", "seven"), "seed: got 'seven', expected int"),
+        (("seed", "-1"), "seed: got -1, expected int in [0, "),
+    ],
+)
+def test_chapter_refuses_bad_parameters(here, chapter, parameter, message):
+    command = [sys.executable, "-m", "diffbook", "run", chapter, "-P", "smoke", "-p", *parameter]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_in_solutions_runs(here, name):
+    text = "\n".join(cell.source for cell in load(name).cells if cell.cell_type == "markdown")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, f"solution of {name}", "exec"), {})

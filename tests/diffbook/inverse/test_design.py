@@ -1,0 +1,458 @@
+"""Weight design: gradients against independent ones, optima against the reference table, what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles_posterior as oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from posterior_cases import library, setting, w2
+from scipy.optimize import minimize
+
+from diffbook.inverse import design as wt
+from diffbook.inverse import filters as ps
+from diffbook.inverse import gains as gd
+from diffbook.schedules.design import design_schedule
+
+FAST = settings(max_examples=30, deadline=None, derandomize=True)
+SETTINGS = {
+    "odd": oracle.small(9),
+    "even": oracle.small(8),
+    "with a zero": oracle.small(8, (0.5, 0.5)),
+}
+GRADIENTS = [
+    ("dps", {"eta": 0.0}),
+    ("dps", {"eta": 0.5}),
+    ("dps", {"eta": 1.0}),
+    ("pigdm", {"eta": 0.0}),
+    ("pigdm", {"eta": 1.0}),
+    ("diffpir", {"zeta": 0.0}),
+    ("diffpir", {"zeta": 0.1}),
+    ("diffpir", {"zeta": 1.0}),
+    ("ddnm", {"eta": 0.0}),
+    ("ddnm", {"eta": 0.85, "rcond": 0.4}),
+    ("ddnm_plus", {"eta": 0.0}),
+    ("ddnm_plus", {"eta": 0.85}),
+    ("ddnm_plus", {"eta": 0.5, "rcond": 0.4}),
+    ("ddrm", {"eta": 0.3, "eta_b": 0.9}),
+    ("ddrm", {"eta": 0.85, "rcond": 0.4}),
+    ("ald", {"eta": 0.0}),
+    ("ald", {"eta": 0.7}),
+    ("mcg", {"eta": 0.0}),
+    ("mcg", {"eta": 0.0, "rcond": 0.4}),  # the weights act on what is dropped
+    ("mcg", {"eta": 0.6, "rcond": 0.4}),
+]
+STARTS = {"dps": 3, "pigdm": 3, "diffpir": 2}
+_designs: dict = {}
+
+
+def tuned(name: str, S: int, method: str = "dps", **options) -> wt.Design:
+    """Design with all starts of a fixed generator, made once."""
+    key = (name, S, method, *sorted(options.items()))
+    if key not in _designs:
+        p, ab = setting(name, S)
+        starts = {"kappa": gd.kappa(ab)} if method == "pigdm" else None
+        _designs[key] = wt.design_weights(
+            p, ab, method, starts=starts, n_random=STARTS[method],
+            rng=np.random.default_rng(0), **options,
+        )  # fmt: skip
+    return _designs[key]
+
+
+# --- objective and gradient -------------------------------------------------------------------
+
+
+def test_every_method_with_weights_is_tested():
+    assert {m for m, _ in GRADIENTS} == set(wt.METHODS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(("method", "options"), GRADIENTS)
+def test_gradient_is_the_slope_of_the_published_algorithm(name, method, options):
+    """Against extrapolated differences of dense matrices, to 1e-7 of the largest entry."""
+    g, ab = SETTINGS[name], oracle.schedule(3)
+    weights = np.array([0.7, 0.4, 1.1]) * (0.5 if method in ("dps", "mcg") else 1.0)
+
+    def naive(values):
+        return oracle.matrices(method, g, ab, values, **options).w2(commuting=True)
+
+    value, grad = wt.objective_and_grad(library(g), ab, weights, method, **options)
+    assert value == pytest.approx(naive(weights), rel=1e-7)  # MCG leaves modes without variance
+    expected = oracle.numerical_gradient(naive, weights)
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-7 * max(size, value))
+
+
+@pytest.mark.parametrize("name", "ABC")
+@pytest.mark.parametrize(("method", "options"), [c for c in GRADIENTS if c[0] in STARTS])
+def test_gradient_is_that_of_automatic_differentiation(name, method, options):
+    """At 25 steps; also as ``2 J^T r`` of the stacked residuals."""
+    g, S = oracle.problem(name), 25
+    p, ab = library(g), oracle.schedule(S)
+    weights = wt.reference_weights(ps.merged(p), ab, method, **options)
+    value, grad = wt.objective_and_grad(p, ab, weights, method, **options)
+    w = torch.tensor(weights, requires_grad=True)
+    r = oracle.residuals(method, g, ab, w, **options)
+    (r**2).sum().backward()
+    scale = np.abs(w.grad.numpy()).max()
+    assert value == pytest.approx(float((r**2).sum().detach()), rel=1e-10)
+    np.testing.assert_allclose(grad, w.grad.numpy(), rtol=0, atol=1e-9 * scale)
+    if name == "A":
+        J = torch.autograd.functional.jacobian(
+            lambda v: oracle.residuals(method, g, ab, v, **options), torch.as_tensor(weights)
+        )
+        np.testing.assert_allclose(grad, 2.0 * (J.T @ r.detach()), rtol=0, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize(("method", "options"), GRADIENTS)
+def test_objective_is_the_composed_distance(method, options):
+    """For complex h and for the merged problem alike."""
+    p, ab = library(SETTINGS["odd"]), oracle.schedule(6)
+    weights = np.linspace(0.1, 0.5, 6)
+    expected = w2(p, ab, wt.METHODS[method](p, ab, weights, **options))
+    value, grad = wt.objective_and_grad(p, ab, weights, method, **options)
+    assert value == pytest.approx(expected, rel=1e-10)
+    again, same = wt.objective_and_grad(ps.merged(p), ab, weights, method, **options)
+    assert again == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(same, grad, rtol=1e-10, atol=1e-14)
+
+
+@FAST
+@given(
+    st.lists(st.floats(0.0, 0.5), min_size=4, max_size=4),
+    st.lists(st.floats(-1.0, 1.0), min_size=4, max_size=4),
+    st.sampled_from([c for c in GRADIENTS if c[0] != "mcg"]),
+)
+def test_gradient_predicts_small_moves(weights, direction, case):
+    """At random weights, zeros included, along random directions."""
+    method, options = case
+    p, ab = ps.merged(library(SETTINGS["odd"])), oracle.schedule(4)
+    weights, move = np.array(weights), 1e-5 * np.array(direction)
+    weights = weights + 1.1e-5 + (0.05 if method == "diffpir" else 0.0)
+    ends = [wt.objective_and_grad(p, ab, weights + e * move, method, **options)[0] for e in (1, -1)]
+    _, grad = wt.objective_and_grad(p, ab, weights, method, **options)
+    slope = (ends[0] - ends[1]) / 2.0
+    size = np.abs(grad).max() * 1e-5 + 1e-10 * max(ends)
+    assert abs(slope - grad @ move) < 1e-4 * size
+
+
+# --- designs against the reference table ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", "ABC")
+@pytest.mark.parametrize("S", oracle.STEPS)
+@pytest.mark.parametrize("method", STARTS)
+def test_designs_reach_the_reference_table(name, S, method):
+    """The table's values are the best found, so upper bounds; DiffPIR's are without fresh noise."""
+    options = {"zeta": 0.0} if method == "diffpir" else {}
+    bound = oracle.GOLDEN[name, S][f"{method}_tuned"] * (1.02 if S == 5 else 1.20)
+    assert tuned(name, S, method, **options).objective <= bound
+
+
+@pytest.mark.parametrize("name", "ABC")
+@pytest.mark.parametrize("S", oracle.STEPS)
+def test_designed_dps_is_never_worse_than_a_heuristic(name, S):
+    p, ab = setting(name, S)
+    p = ps.merged(p)
+    rules = {
+        "0.3/|r|": gd.dps_normalised(p, ab, 0.3),
+        "1/|r|": gd.dps_normalised(p, ab, 1.0),
+        "literal": gd.dps_literal(p, ab),
+        "annealed": gd.dps_annealed(p, ab),
+        "reference": gd.reference(p, ab),
+    }
+    best = tuned(name, S).objective
+    with np.errstate(over="ignore"):
+        values = {k: w2(p, ab, gd.dps(p, ab, v)) for k, v in rules.items()}
+    values["best zeta'"] = gd.best_normalised(p, ab)[1]
+    values["best constant"] = gd.best_constant(p, ab)[1]
+    for rule, value in values.items():
+        assert best <= value * (1.0 + 1e-9), rule
+
+
+@pytest.mark.parametrize("S", [5, 10, 25])
+def test_denoising_has_one_optimum(S):
+    """Without blur all starts agree, and PiGDM is the same family as DPS."""
+    values = [value for _, value, _ in tuned("B", S).starts]
+    assert len(values) == 5
+    np.testing.assert_allclose(values, min(values), rtol=1e-2)
+    assert tuned("B", S, "pigdm").objective == pytest.approx(min(values), rel=1e-2)
+
+
+def test_deblurring_has_several_optima():
+    values = [value for _, value, _ in tuned("A", 10).starts]
+    assert max(values) > 1.1 * min(values)
+
+
+def test_copied_weights_are_a_catastrophe():
+    """Weights of 100 steps, read at 10 over s/S and capped for stability: at least 5 times worse."""
+    p, ab = setting("A", 10)
+    old = oracle.schedule(100)
+    weights = tuned("A", 100).weights
+    cap = gd.stability_bound(p, ab)
+    copied, rescaled = (
+        w2(p, ab, gd.dps(p, ab, np.minimum(cap, w)))
+        for w in (wt.interpolate_weights(weights, old, ab, rescale=r) for r in (False, True))
+    )
+    assert copied >= 5.0 * tuned("A", 10).objective
+    assert rescaled < 0.5 * copied
+
+
+def test_few_designed_steps_beat_the_exact_sampler_on_the_same_steps():
+    """Weights also undo the error of the steps: DiffPIR at 5 steps of problem A."""
+    assert tuned("A", 5, "diffpir", zeta=0.0).objective < 0.9 * oracle.GOLDEN["A", 5]["ideal"]
+
+
+def test_noise_helps_designed_dps_at_many_steps_and_hurts_at_few():
+    values = {(S, eta): tuned("A", S, eta=eta).objective for S in (10, 50) for eta in (0.0, 1.0)}
+    assert values[50, 1.0] < 0.5 * values[50, 0.0]
+    assert values[10, 1.0] > 1.1 * values[10, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("S", "ideal", "designed"),
+    [
+        (5, 0.3469, {"dps": 1.25, "pigdm": 0.53, "diffpir": 0.303}),
+        (10, 0.0959, {"dps": 0.71, "pigdm": 0.285, "diffpir": 0.096}),
+    ],
+)
+def test_posterior_schedule_then_weights(S, ideal, designed):
+    """Chapter 1's schedule design on the posterior's variances, then the weights on it."""
+    p, ends = setting("A", S)
+    ab = np.array(design_schedule(p.lam_p, S, eps_0=1e-12, eps_S=ends[-1]).schedule)
+    ab[0] = 1.0
+    if S == 5:
+        sigma = np.sqrt((1.0 - ab) / ab)
+        np.testing.assert_allclose(sigma, [0.0, 0.106, 0.253, 0.499, 1.14, 157.4], rtol=5e-3)
+    assert w2(p, ab, gd.ideal(p, ab)) == pytest.approx(ideal, rel=1e-3)
+    for method, bound in designed.items():
+        options = {"zeta": 0.0} if method == "diffpir" else {}
+        starts = {"kappa": gd.kappa(ab)} if method == "pigdm" else None
+        found = wt.design_weights(p, ab, method, starts=starts, **options)
+        assert found.objective <= bound, method
+
+
+def test_exact_gradient_saves_evaluations():
+    """The same optimiser on differences needs S + 1 evaluations a gradient and gets no further."""
+    p, ab = setting("A", 10)
+    p = ps.merged(p)
+    start = gd.reference(p, ab)
+    count = 0
+
+    def value(x):
+        nonlocal count
+        count += 1
+        return np.log(w2(p, ab, gd.dps(p, ab, start * np.exp(x))))
+
+    found = minimize(value, np.zeros(10), method="L-BFGS-B", bounds=[wt.BOX] * 10,
+                     options={"maxiter": 40, "maxfun": 10**5})  # fmt: skip
+    exact = wt.design_weights(p, ab, max_iter=40)
+    (first,) = (v for name, v, _ in exact.starts if name == "reference")
+    assert first <= np.exp(found.fun) * 1.01
+    evaluations = exact.n_eval / len(exact.starts)
+    assert count > 5 * evaluations
+
+
+# --- the design's options ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("dps", {}), ("pigdm", {}), ("diffpir", {}), ("ald", {"eta": 1.0}), ("ddnm_plus", {})],
+)
+def test_design_is_a_stationary_point(method, options):
+    """No weight away from its bounds has a slope: relative to log weight and objective."""
+    p, ab = setting("B", 6)
+    found = wt.design_weights(p, ab, method, **options)
+    value, grad = wt.objective_and_grad(p, ab, found.weights, method, **options)
+    x = np.log(found.weights / found.reference)
+    free = (x > wt.BOX[0] + 1e-6) & (x < wt.BOX[1] - 1e-6)
+    assert np.max(np.abs(grad * found.weights / value)[free], initial=0.0) < 1e-3
+    assert found.objective == pytest.approx(value, rel=1e-9)
+    assert found.objective == pytest.approx(min(v for _, v, _ in found.starts), rel=1e-9)
+    start = w2(p, ab, wt.METHODS[method](p, ab, found.reference, **options))
+    assert found.objective < start
+
+
+@pytest.mark.parametrize("method", ["dps", "pigdm", "ald"])
+@pytest.mark.parametrize(("cap", "lowest"), [("no-overshoot", 0.0), ("stability", -1.0)])
+def test_designs_respect_their_cap(method, cap, lowest):
+    p, ab = setting("A", 10)
+    found = wt.design_weights(p, ab, method, cap=cap, n_random=1, rng=np.random.default_rng(0))
+    bound = {"no-overshoot": gd.no_overshoot_bound, "stability": gd.stability_bound}[cap]
+    top = bound(p, ab, wt.METHODS[method])
+    for weights in (found.weights, *(w for _, _, w in found.starts)):
+        assert np.all(weights <= top * (1.0 + 1e-9))
+        steps = wt.METHODS[method](p, ab, weights)
+        G = np.stack([steps.P[s - 1] + steps.Q[s - 1] * p.slope(ab[s]) for s in range(1, 11)])
+        assert G.min() >= lowest - 1e-9
+    assert found.objective >= 0.99 * tuned("A", 10).objective or method != "dps"
+
+
+def test_tikhonov_keeps_the_weights_near_the_reference():
+    p, ab = setting("A", 25)
+    distance, loss, spread = [], [], []
+    for tikhonov in (0.0, 1e-3, 1e-2, 1.0, 1e4):
+        found = wt.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
+        distance.append(np.sum(np.log(found.weights / found.reference) ** 2))
+        loss.append(found.objective)
+        values = [
+            v + tikhonov * np.sum(np.log(w / found.reference) ** 2) for _, v, w in found.starts
+        ]
+        spread.append(max(values) / min(values))
+        assert found.objective == pytest.approx(w2(p, ab, gd.dps(p, ab, found.weights)), rel=1e-9)
+    assert np.all(np.diff(distance) < 0.0)
+    assert np.all(np.diff(loss) > 0.0)
+    top = gd.no_overshoot_bound(p, ab)
+    np.testing.assert_allclose(
+        found.weights, np.minimum(found.reference, top), rtol=1e-3
+    )  # the penalty rules
+    assert spread[1] < 1.02
+    assert loss[1] == pytest.approx(1.79, rel=0.03)
+
+
+def test_random_starts_follow_their_generator():
+    p, ab = setting("B", 5)
+    made = [
+        wt.design_weights(p, ab, n_random=2, rng=np.random.default_rng(seed), max_iter=0).starts[2:]
+        for seed in (0, 0, 1)
+    ]
+    weights = [[w for _, _, w in starts] for starts in made]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.allclose(weights[0], weights[2])
+    assert not np.allclose(weights[0][0], weights[0][1])
+
+
+def test_penalised_design_is_a_stationary_point():
+    """Of the sum of distance and penalty, and away from the cap."""
+    p, ab = setting("B", 6)
+    tikhonov = 0.05
+    found = wt.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
+    _, grad = wt.objective_and_grad(p, ab, found.weights)
+    x = np.log(found.weights / found.reference)
+    slope = grad * found.weights + 2.0 * tikhonov * x
+    free = found.weights < gd.no_overshoot_bound(p, ab) * (1.0 - 1e-6)
+    assert free.any()
+    assert np.max(np.abs(slope[free])) < 1e-4 * found.objective
+    assert np.all(slope[~free] <= 1e-9)
+
+
+def test_penalty_decides_between_starts():
+    """A far start with a smaller distance loses, if the penalty says so."""
+    p, ab = setting("B", 5)
+    far = tuned("B", 5).weights
+    kept = {}
+    for tikhonov in (0.0, 10.0):
+        found = wt.design_weights(p, ab, tikhonov=tikhonov, starts={"far": far}, max_iter=0)
+        kept[tikhonov] = found.weights
+        total = [
+            v + tikhonov * np.sum(np.log(w / found.reference) ** 2) for _, v, w in found.starts
+        ]
+        np.testing.assert_allclose(found.weights, found.starts[int(np.argmin(total))][2])
+    assert not np.allclose(kept[0.0], kept[10.0])
+
+
+def test_starts_are_kept_and_named():
+    p, ab = setting("A", 5)
+    extra = {"mine": np.full(5, 0.4), "wild": np.full(5, 1e9)}
+    found = wt.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
+    names = [name for name, _, _ in found.starts]
+    assert names == ["reference", "normalised", "mine", "wild", "random 0", "random 1"]
+    for _, value, weights in found.starts:
+        assert value == pytest.approx(w2(p, ab, gd.dps(p, ab, weights)), rel=1e-9)
+    assert found.objective == pytest.approx(min(v for _, v, _ in found.starts), rel=1e-9)
+    again = wt.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
+    np.testing.assert_array_equal(again.weights, found.weights)
+    assert found.n_eval >= found.n_iter > 0
+    # Restarting at the optimum stays there.
+    warm = wt.design_weights(p, ab, starts={"before": found.weights})
+    assert warm.objective <= found.objective * (1.0 + 1e-6)
+
+
+def test_bins_give_nearly_the_weights_of_all_modes():
+    f = np.fft.fftfreq(32)
+    f2 = f[:, None] ** 2 + f**2
+    p = ps.make_problem(1.0 / (1e-3 + f2), np.exp(-30.0 * f2), 0.1)
+    ab = oracle.schedule(8)
+    full = wt.design_weights(p, ab)
+    rough = wt.design_weights(p, ab, n_bins=64)
+    assert rough.objective == pytest.approx(w2(p, ab, gd.dps(p, ab, rough.weights)), rel=1e-9)
+    assert rough.objective == pytest.approx(full.objective, rel=0.02)
+
+
+def test_family_is_continued_from_fewer_steps():
+    p, _ = setting("A", 5)
+    schedules = {S: oracle.schedule(S) for S in (10, 5)}
+    found = wt.design_family(p, schedules)
+    assert list(found) == [5, 10]
+    assert "S = 5" in [name for name, _, _ in found[10].starts]
+    alone = wt.design_weights(p, schedules[10])
+    assert found[10].objective <= alone.objective * (1.0 + 1e-9)
+
+
+def test_interpolation_between_numbers_of_steps():
+    ab, onto = oracle.schedule(10), oracle.schedule(25)
+    weights = np.geomspace(0.2, 3.0, 10)
+    same = wt.interpolate_weights(weights, ab, ab)
+    np.testing.assert_allclose(same, weights, rtol=1e-12)
+    np.testing.assert_allclose(wt.interpolate_weights(weights, ab, ab, rescale=False), weights)
+    # Weights that are a multiple of kappa stay that multiple.
+    got = wt.interpolate_weights(0.7 * gd.kappa(ab), ab, onto)
+    np.testing.assert_allclose(got, 0.7 * gd.kappa(onto), rtol=1e-12)
+    # Copied, they are read at the same share of the steps, on a logarithmic scale.
+    copied = wt.interpolate_weights(weights, ab, oracle.schedule(5), rescale=False)
+    np.testing.assert_allclose(copied, weights[1::2], rtol=1e-12)
+    middle = wt.interpolate_weights(
+        [1.0, 4.0], oracle.schedule(2), oracle.schedule(4), rescale=False
+    )
+    np.testing.assert_allclose(middle, [1.0, 1.0, 2.0, 4.0])
+    # In between, log(weight / kappa) is linear in log SNR.
+    sigma = [np.sqrt((1 - v[1:]) / v[1:]) for v in (ab, onto)]
+    slanted = gd.kappa(ab) * sigma[0] ** 0.3
+    inside = (sigma[1] >= sigma[0][0]) & (sigma[1] <= sigma[0][-1])
+    got = wt.interpolate_weights(slanted, ab, onto)
+    np.testing.assert_allclose(got[inside], (gd.kappa(onto) * sigma[1] ** 0.3)[inside], rtol=1e-10)
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("method", {"method": "magic"}),
+        ("method", {"method": "ideal"}),
+        ("cap", {"cap": "tight"}),
+        ("tikhonov", {"tikhonov": -1.0}),
+        ("tikhonov", {"tikhonov": np.nan}),
+        ("rng", {"n_random": 1}),
+        ("n_bins", {"n_bins": 0}),
+        (r"starts\['mine'\]", {"starts": {"mine": np.ones(4)}}),
+        (r"starts\['mine'\]", {"starts": {"mine": [1.0, np.nan, 1.0]}}),
+        ("eta", {"eta": 1.5}),
+    ],
+)
+def test_bad_designs_are_refused(name, options):
+    p, ab = setting("B", 3)
+    with pytest.raises(ValueError, match=rf"^{name}"):
+        wt.design_weights(p, ab, **options)
+
+
+def test_other_bad_arguments_are_refused():
+    p, ab = setting("B", 3)
+    with pytest.raises(ValueError, match=r"^weights must hold one weight per step, 3"):
+        wt.objective_and_grad(p, ab, np.ones(4))
+    with pytest.raises(ValueError, match=r"^weights\[1\]"):
+        wt.objective_and_grad(p, ab, [1.0, -1.0, 1.0])
+    with pytest.raises(ValueError, match=r"^method must be one of"):
+        wt.objective_and_grad(p, ab, np.ones(3), "magic")
+    with pytest.raises(ValueError, match=r"^alpha_bar must decrease"):
+        wt.design_weights(p, [1.0, 0.3, 0.5])
+    with pytest.raises(ValueError, match=r"^weights must be positive"):
+        wt.interpolate_weights([0.0, 1.0, 1.0], ab, ab)
+    with pytest.raises(ValueError, match=r"^onto"):
+        wt.interpolate_weights(np.ones(3), ab, [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"^problem.h must be real"):
+        wt.recursion(p, ab, gd.prior(p, ab))

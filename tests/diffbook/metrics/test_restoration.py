@@ -1,0 +1,134 @@
+"""Fidelity, consistency, and the interval over seeds and images."""
+
+import numpy as np
+import pytest
+import torch
+
+from diffbook.inverse import operators as inverse
+from diffbook.metrics import restoration
+from diffbook.metrics.restoration import consistency, crossed_ci, psnr, ssim
+
+RNG = np.random.default_rng
+
+
+def test_psnr_of_a_known_error():
+    """An error of 0.02 everywhere on a range of 2 is 40 dB, whatever the image."""
+    x0 = RNG(0).uniform(-1, 1, (3, 8, 8))
+    np.testing.assert_allclose(psnr(x0 + 0.02, x0), 40.0)
+    np.testing.assert_allclose(psnr(x0 + 0.02, x0, data_range=1.0), 40.0 - 20 * np.log10(2))
+    assert np.all(np.isinf(psnr(x0, x0)))
+
+
+def test_psnr_is_per_image_and_takes_torch_and_colour():
+    x0 = np.zeros((2, 3, 4, 4))
+    x = x0.copy()
+    x[1] = 0.2
+    found = psnr(torch.as_tensor(x), torch.as_tensor(x0))
+    np.testing.assert_allclose(found, [np.inf, 20.0])
+
+
+def test_ssim_equals_the_formula_on_one_window():
+    """A 7 x 7 image has one window: the formula of Wang et al. 2004, written out."""
+    a, b = RNG(1).uniform(-1, 1, (2, 7, 7))
+    va, vb, cov = a.var(ddof=1), b.var(ddof=1), np.cov(a.ravel(), b.ravel())[0, 1]
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    expected = (2 * a.mean() * b.mean() + c1) * (2 * cov + c2)
+    expected /= (a.mean() ** 2 + b.mean() ** 2 + c1) * (va + vb + c2)
+    np.testing.assert_allclose(ssim(a[None], b[None]), expected, rtol=1e-10)
+
+
+def test_ssim_limits_and_windows():
+    x = RNG(2).uniform(-1, 1, (4, 8, 8))
+    np.testing.assert_allclose(ssim(x, x), 1.0)
+    noisy = x + 0.3 * RNG(3).standard_normal(x.shape)
+    assert np.all(ssim(noisy, x) < 1)
+    assert not np.allclose(ssim(noisy, x, window=3), ssim(noisy, x))
+    assert ssim(x[:, :6, :6], x[:, :6, :6]).shape == (4,)  # window 5 fits
+    colour = np.stack([x, noisy], axis=1)
+    other = np.stack([noisy, noisy], axis=1)
+    mean = (ssim(x, noisy) + 1.0) / 2
+    np.testing.assert_allclose(ssim(colour, other), mean)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        inverse.Blur.from_transfer(inverse.gaussian_transfer((8, 8), 1.0)),
+        inverse.Downsampling((8, 8), 2),
+        inverse.Mask(RNG(0).random((8, 8)) < 0.5),
+    ],
+)
+def test_consistency_of_the_truth_is_one(operator):
+    x0 = RNG(4).standard_normal((400, 8, 8))
+    noise = RNG(5).standard_normal((400, *operator.measurement_shape))
+    y = inverse.measure(operator, x0, 0.1, noise)
+    found = consistency(x0, y, operator, 0.1)
+    assert found.shape == (400,)
+    m = np.prod(operator.measurement_shape)
+    assert abs(found.mean() - 1.0) < 4 * np.sqrt(2 / (m * 400))
+    np.testing.assert_allclose(consistency(x0, y, operator, 0.2), found / 4)
+    both = torch.as_tensor(x0), torch.as_tensor(y)
+    np.testing.assert_allclose(consistency(*both, operator, 0.1), found)
+
+
+def draws(rng, K, n, seeds, images, rest):
+    return (
+        seeds * rng.standard_normal((K, 1))
+        + images * rng.standard_normal((1, n))
+        + rest * rng.standard_normal((K, n))
+    )
+
+
+@pytest.mark.parametrize("scales", [(1.0, 0.1, 0.1), (0.02, 1.0, 0.3), (0.3, 1.0, 1.0), (0, 0, 1)])
+def test_crossed_interval_covers(scales):
+    """Nominal 95 % over fresh seeds and images; ignoring the seeds would cover far less."""
+    rng = RNG(6)
+    hits, naive = 0, 0
+    for _ in range(600):
+        v = draws(rng, 3, 50, *scales)
+        _, low, high = crossed_ci(v)
+        hits += low < 0.0 < high
+        naive += abs(v.mean()) < 1.96 * v.std() / np.sqrt(v.size)
+    assert hits / 600 > 0.925
+    if scales[0] >= 0.3:
+        assert naive / 600 < 0.75
+
+
+def test_crossed_interval_by_hand():
+    """Two seeds, additive table: the rest is zero, so both variances simply add."""
+    v = np.array([[1.0, 3.0], [2.0, 4.0]])
+    mean, low, high = crossed_ci(v)
+    assert mean == 2.5
+    from scipy import stats
+
+    seeds, images = 0.5 / 2, 2.0 / 2
+    freedom = (seeds + images) ** 2 / (seeds**2 + images**2)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(seeds + images)
+    assert high - mean == pytest.approx(half)
+    assert mean - low == pytest.approx(half)
+    assert crossed_ci(np.ones((2, 3))) == (1.0, 1.0, 1.0)
+
+
+def test_bad_arguments():
+    x = np.zeros((2, 8, 8))
+    with pytest.raises(ValueError, match="x, x0: got shapes"):
+        psnr(x, x[:1])
+    with pytest.raises(ValueError, match="data_range: got 0"):
+        psnr(x, x, data_range=0)
+    with pytest.raises(ValueError, match="window: got 9"):
+        ssim(x, x, window=9)
+    with pytest.raises(ValueError, match="window: got 4"):
+        ssim(x, x, window=4)
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 8\)"):
+        ssim(x[:, 0], x[:, 0])
+    with pytest.raises(ValueError, match="sigma_y: got 0"):
+        consistency(x, x, inverse.identity((8, 8)), 0.0)
+    with pytest.raises(ValueError, match="H x, y: got shapes"):
+        consistency(x, x[:1], inverse.identity((8, 8)), 0.1)
+    with pytest.raises(ValueError, match=r"values: got shape \(3,\)"):
+        crossed_ci([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="not finite"):
+        crossed_ci([[1.0, np.nan], [0.0, 1.0]])
+    with pytest.raises(ValueError, match="level: got 1"):
+        crossed_ci(np.eye(2), level=1.0)
+    assert restoration.DATA_RANGE == 2.0

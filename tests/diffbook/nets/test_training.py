@@ -1,0 +1,208 @@
+"""Training: determinism, resuming, checkpoints, weights, and that it learns."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors import safe_open
+
+from diffbook.nets import training
+from diffbook.nets.unet import as_denoiser
+
+TINY = training.Config("digits", channels=(8, 16), fold=1, steps=12, batch=16, warmup=4)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def equal(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_draw_is_a_function_of_seed_and_step():
+    images = torch.arange(40.0).reshape(10, 1, 2, 2)
+    first, again = training.draw(images, 8, 0, 5), training.draw(images, 8, 0, 5)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    for other in ((0, 6), (1, 5), (1, 4)):
+        assert not torch.equal(first[2], training.draw(images, 8, *other)[2])
+
+
+def test_noise_levels_are_stratified_over_the_stated_range():
+    sigma = training.draw(torch.zeros(4, 1, 2, 2), 1000, 0, 0)[1].double()
+    u = (sigma / training.SIGMA_MIN).log() / np.log(training.SIGMA_MAX / training.SIGMA_MIN)
+    assert torch.all(u >= 0)
+    assert torch.all(u <= 1 + 1e-6)
+    counts = torch.histc(u, 10, 0, 1)
+    assert torch.all((counts - 100).abs() <= 1)
+
+
+def test_training_range_covers_the_schedules():
+    from diffbook.schedules.levels import sigma_range
+
+    low, high = sigma_range()
+    assert low >= training.SIGMA_MIN
+    assert high <= training.SIGMA_MAX
+
+
+def test_loss_is_near_one_before_training():
+    """EDM's weights make the loss of a network that outputs zero equal to 1 at every noise level."""
+    images = training.pool("digits", "train")
+    state = training.start(TINY, images, 0)
+    last = state.model.net.leave[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    x0 = images[:512]
+    for sigma in (0.02, 0.6, 50.0):
+        eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+        level = torch.full((512,), sigma)
+        with torch.no_grad():
+            loss = training.edm_loss(state.model, x0, level, eps, state.model.sigma_data)
+        assert float(loss) == pytest.approx(1.0, rel=0.06)
+
+
+def test_same_seed_same_weights_other_seed_other_weights():
+    runs = [training.train(TINY, seed, progress=False).average for seed in (3, 3, 4)]
+    assert equal(runs[0], runs[1])
+    assert not equal(runs[0], runs[2])
+
+
+def test_training_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    training.train(replace(TINY, steps=2), 0, progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_resuming_gives_the_uninterrupted_run(tmp_path):
+    whole = training.train(TINY, 0, every=5, progress=False)
+    path = tmp_path / "run.checkpoint"
+    first = training.train(TINY, 0, checkpoint=path, every=5, stop_at=8, progress=False)
+    assert first.step == 8  # steps 6 to 8 are lost: the last checkpoint was at 5
+    resumed = training.train(TINY, 0, checkpoint=path, every=5, progress=False)
+    assert resumed.step == 12
+    assert equal(whole.average, resumed.average)
+    assert equal(whole.model.state_dict(), resumed.model.state_dict())
+    assert whole.history == resumed.history
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "run.checkpoint"
+    training.train(TINY, 0, checkpoint=path, every=4, stop_at=4, progress=False)
+    with pytest.raises(ValueError, match="another configuration or seed"):
+        training.train(TINY, 1, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match="another configuration or seed"):
+        training.train(replace(TINY, batch=8), 0, checkpoint=path, progress=False)
+
+
+def test_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.checkpoint"
+    training.train(TINY, 0, checkpoint=path, every=4, stop_at=4, progress=False)
+    before = path.read_bytes()
+
+    def fail(tensors, target, metadata):
+        target.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(training, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        training.train(TINY, 0, checkpoint=path, every=4, progress=False)
+    assert path.read_bytes() == before
+
+
+def test_average_follows_the_weights():
+    state = training.start(TINY, training.pool("digits", "train"), 0)
+    name = "net.enter.weight"
+    for step in range(3):
+        with torch.no_grad():
+            state.model.net.enter.weight.fill_(float(step))
+        training._update_average(state, replace(TINY, ema=0.5), step)
+    # decay is min(0.5, (1 + s)/(10 + s)) = 1/10, 2/11, 3/12
+    expected = 3 / 12 * (2 / 11 * 0.0 + 9 / 11 * 1.0) + 9 / 12 * 2.0
+    first = training.start(TINY, training.pool("digits", "train"), 0).average[name]
+    got = state.average[name]
+    torch.testing.assert_close(
+        got, first * (0.1 * 2 / 11 * 3 / 12) + expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_learning_rate_rises_and_falls():
+    rates = [training.learning_rate(TINY, s) for s in range(12)]
+    assert rates[0] < rates[2] < TINY.learning_rate
+    assert max(rates) <= TINY.learning_rate
+    assert rates[-1] < 0.05 * TINY.learning_rate
+
+
+def test_weights_round_trip(tmp_path):
+    state = training.train(TINY, 0, progress=False)
+    path = tmp_path / "w.safetensors"
+    training.save_weights(path, state, TINY, 0, "the command")
+    model, about = training.load_weights(path)
+    assert about["seed"] == 0
+    assert about["command"] == "the command"
+    assert about["config"]["data"] == "digits"
+    assert about["history"] == state.history
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(value, state.average[key], rtol=1e-3, atol=1e-4)
+    out = as_denoiser(model)(np.zeros((2, 8, 8)), 0.5)
+    assert np.isfinite(out).all()
+
+
+def test_missing_weights_name_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python -m press\.training"):
+        training.load_weights(tmp_path / "none.safetensors")
+
+
+def test_unknown_data():
+    with pytest.raises(ValueError, match="data: got 'cats'"):
+        training.pool("cats", "train")
+
+
+def test_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(training.CONFIGS, "digits", replace(TINY, steps=4))
+    monkeypatch.setattr(training.paths, "working", lambda: tmp_path / "results")
+    out = tmp_path / "w.safetensors"
+    result = CliRunner().invoke(training.main, ["digits", "--seed", "2", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    with safe_open(out, framework="pt") as f:
+        about = json.loads(f.metadata()["about"])
+    assert about["command"] == "python -m diffbook.nets.training digits --seed 2"
+    assert not list((tmp_path / "results").rglob("*.checkpoint"))
+    bad = CliRunner().invoke(training.main, ["cats"])
+    assert bad.exit_code == 2
+
+
+@pytest.mark.slow
+def test_it_learns():
+    config = replace(TINY, steps=150, batch=64, channels=(16, 32), learning_rate=4e-3)
+    history = training.train(config, 0, every=50, progress=False).history
+    held = [entry["validation_loss"] for entry in history]
+    assert held[0] > held[1] > held[2]
+    assert held[2] < 0.75  # a Wiener filter of white data has 1
+
+
+@pytest.mark.parametrize("data", ["photos", "digits"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_recorded_weights(data, seed):
+    """The weights in the repository are what their metadata says, small, and better than a filter."""
+    path = training.weights_path(data, seed)
+    assert path.stat().st_size < 3e6
+    model, about = training.load_weights(path)
+    assert about["seed"] == seed
+    assert about["command"] == f"python -m diffbook.nets.training {data} --seed {seed}"
+    assert about["steps"] == training.CONFIGS[data].steps
+    config = training.CONFIGS[data]
+    assert about["config"] == json.loads(json.dumps(training.asdict(config)))
+    batch = training.draw(training.pool(data, "validation"), 1024, 10**6, 0)
+    with torch.no_grad():
+        loss = float(training.edm_loss(model, *batch, model.sigma_data))
+    assert loss == pytest.approx(about["history"][-1]["validation_loss"], rel=5e-3)
+    assert loss < 0.5

@@ -1,0 +1,74 @@
+"""Scores and tables of schedules: against the matrix distances, and against planted errors."""
+
+import numpy as np
+import pytest
+
+from diffbook.priors import distances
+from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers import comparison
+from diffbook.samplers.transfer import transfer
+from diffbook.schedules import levels as schedules
+
+PRIOR = GaussianPrior.from_spectrum(GaussianPrior.ramp(16).lam, mu0=0.3)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("loss", ["w2", "kl", "kl_reverse"])
+def test_score_is_the_matrix_distance_of_the_output(loss, eta):
+    alpha_bar = schedules.cosine(6)
+    fourier = np.fft.fft(np.eye(16), norm="ortho")
+    t = transfer(PRIOR.lam, alpha_bar, eta=eta)
+    mean = (fourier.conj().T @ (t.D2 * PRIOR.mu0_spectral)).real
+    cov = (fourier.conj().T @ np.diag(t.var[0]) @ fourier).real
+    data, output = (PRIOR.mu0, PRIOR.covariance()), (mean, cov)
+    expected = {
+        "w2": lambda: distances.w2_gaussian(*data, *output),
+        "kl": lambda: distances.kl_gaussian(*data, *output),
+        "kl_reverse": lambda: distances.kl_gaussian(*output, *data),
+    }[loss]()
+    found = comparison.score(
+        PRIOR.lam, alpha_bar, loss=loss, eta=eta, mu0_spectral=PRIOR.mu0_spectral
+    )
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
+def test_score_refuses_a_loss_without_a_distance():
+    with pytest.raises(ValueError, match="loss"):
+        comparison.score(PRIOR.lam, schedules.cosine(3), loss="weighted")
+
+
+def test_compare_puts_the_optimum_below_everything_else():
+    scores, designs = comparison.compare(PRIOR.lam, [3, 8], mu0_spectral=PRIOR.mu0_spectral)
+    assert set(designs) == {3, 8}
+    for name, values in scores.items():
+        assert np.all(values >= scores["spectral W2"] * (1 - 1e-9)), name
+    expected = comparison.score(
+        PRIOR.lam, schedules.linear_beta(8), mu0_spectral=PRIOR.mu0_spectral
+    )
+    assert scores["linear beta"][1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("prior", [PRIOR, GaussianPrior.from_covariance(np.diag([4.0, 1.0, 0.2]))])
+def test_z_scores_are_standard_normal_for_the_right_prediction_only(prior):
+    rng = np.random.default_rng(0)
+    t = transfer(prior.lam, schedules.cosine(4))
+    n = 20_000
+    noise = prior.from_spectral(
+        prior.to_spectral(rng.standard_normal((n, *prior.shape))) * t.D1
+        + t.D2 * prior.mu0_spectral.ravel()
+    )
+    z_mean, z_var = comparison.mode_z_scores(prior, noise, t)
+    assert np.abs(z_mean).max() < 4.5 and np.abs(z_var).max() < 4.5
+    assert 0.5 < np.std(np.concatenate([z_mean, z_var])) < 1.6
+    z_mean, z_var = comparison.mode_z_scores(prior, noise * 1.05, t)
+    assert np.abs(z_var).max() > 6
+    z_mean, _ = comparison.mode_z_scores(prior, noise + 0.1, t)
+    assert np.abs(z_mean).max() > 6
+
+
+def test_number_table_shows_every_number_and_dashes():
+    table = comparison.number_table("c", ["name", "a", "b"], {"row": [1.0, np.nan]}, "{:.1f}")
+    assert "1.0" in table.text and "–" in table.text
+    assert "1.0" in table.html and "<caption" in table.html
+    with pytest.raises(ValueError, match="row"):
+        comparison.number_table("c", ["name", "a"], {"row": [1.0, 2.0]})

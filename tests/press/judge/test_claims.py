@@ -1,0 +1,267 @@
+"""Claims files, metrics, verdicts, and the ledger of a chapter."""
+
+import copy
+import json
+import math
+import sys
+import types
+
+import numpy as np
+import pytest
+import yaml
+
+from press.judge import claims
+from press.judge.claims import Ledger, Metric, claim_verdict, condition_verdict, make_metric
+
+
+def condition(op, value, **more):
+    return {"metric": "m", "op": op, "value": value, **more}
+
+
+@pytest.mark.parametrize(
+    ("op", "bound", "inside", "outside"),
+    [
+        ("<=", 2.0, (2.0, -5.0), (2.0000001,)),
+        ("<", 2.0, (1.9999,), (2.0, 3.0)),
+        (">=", 2.0, (2.0, 7.0), (1.999,)),
+        (">", 2.0, (2.1,), (2.0, 1.0)),
+        ("==", 2.0, (2.0, 2), (2.0000001,)),
+        ("between", [1.0, 2.0], (1.0, 1.5, 2.0), (0.999, 2.001)),
+    ],
+)
+def test_operators(op, bound, inside, outside):
+    assert all(claims.satisfies(value, op, bound) for value in inside)
+    assert not any(claims.satisfies(value, op, bound) for value in outside)
+
+
+def test_condition_needs_both_ends_of_the_interval():
+    asked = condition(">=", 1.0)
+    assert condition_verdict(asked, Metric("m", 1.5)) == "holds"
+    assert condition_verdict(asked, Metric("m", 1.5, (1.0, 2.0))) == "holds"
+    assert condition_verdict(asked, Metric("m", 1.5, (0.9, 2.0))) == "partly"
+    assert condition_verdict(condition("<=", 1.9), Metric("m", 1.5, (1.0, 2.0))) == "partly"
+    assert condition_verdict(asked, Metric("m", 0.9, (0.5, 1.5))) == "fails"
+    assert condition_verdict(asked, None) == "missing"
+
+
+def test_looser_threshold_gives_partly():
+    asked = condition("<=", 1.0, partly=2.0)
+    found = [condition_verdict(asked, Metric("m", value)) for value in (1.0, 1.5, 2.0, 2.5)]
+    assert found == ["holds", "partly", "partly", "fails"]
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ({"a": 0.0, "b": 0.0}, "reproduced"),
+        ({"a": 0.0, "b": 5.0}, "partly"),
+        ({"a": 5.0, "b": 5.0}, "not reproduced"),
+        ({"a": 0.0}, "partly"),
+        ({"a": 5.0}, "not reproduced"),
+        ({"a": 1.5, "b": 5.0}, "partly"),
+        ({}, "not tried"),
+        ({"other": 0.0}, "not tried"),
+    ],
+)
+def test_verdict_of_a_claim(values, verdict):
+    asked = {
+        "conditions": [
+            {"metric": "a", "op": "<=", "value": 1.0, "partly": 2.0},
+            {"metric": "b", "op": "<=", "value": 1.0},
+        ]
+    }
+    assert claim_verdict(asked, {k: Metric(k, v) for k, v in values.items()}) == verdict
+
+
+def test_worse_lists_only_losses():
+    before = {"A01": "reproduced", "A02": "partly", "A03": "not tried", "A04": "not reproduced"}
+    after = {"A01": "partly", "A02": "reproduced", "A03": "partly", "A04": "not tried"}
+    after["A05"] = "not reproduced"
+    expected = {"A01": ("reproduced", "partly"), "A04": ("not reproduced", "not tried")}
+    assert claims.worse(before, after) == expected
+    assert claims.worse(before, before) == {}
+
+
+# --- metrics ----------------------------------------------------------------------------------
+
+
+def test_metric_takes_arrays_and_survives_json():
+    metric = make_metric("m", np.float32(0.1), (np.float64(0.0), 1), n=np.int64(3), unit="s")
+    assert metric == Metric("m", float(np.float32(0.1)), (0.0, 1), 3, "s")
+    assert Metric.from_dict(json.loads(json.dumps(metric.as_dict()))) == metric
+    third = make_metric("m", 1 / 3)
+    assert Metric.from_dict(json.loads(json.dumps(third.as_dict()))).value == 1 / 3
+    assert make_metric("m", np.bool_(True)).value == 1
+    assert make_metric("m", np.array(2.5)).value == 2.5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "1", None, 1j])
+def test_metric_refuses_what_is_no_finite_number(value):
+    with pytest.raises(ValueError, match=r"m: value: got .* expected one finite number"):
+        make_metric("m", value)
+
+
+def test_metric_refuses_bad_intervals_names_and_counts():
+    with pytest.raises(ValueError, match="does not hold the value"):
+        make_metric("m", 1.0, (1.5, 2.0))
+    with pytest.raises(ValueError, match="does not hold the value"):
+        make_metric("m", 1.0, (2.0, 0.0))
+    with pytest.raises(ValueError, match="name: got 'a b'"):
+        make_metric("a b", 1.0)
+    with pytest.raises(ValueError, match="at least 1"):
+        make_metric("m", 1.0, n=0)
+    with pytest.raises(ValueError, match="at least 1"):
+        make_metric("m", 1.0, n=2.5)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+FILE = "data/paper/01_demo.yaml"
+
+
+def edited(book, change):
+    path = book.root / FILE
+    document = yaml.safe_load(path.read_text("utf-8"))
+    change(document)
+    book.write_yaml(FILE, document)
+
+
+def test_a_good_file_loads(book):
+    document = claims.load("01_demo")
+    assert [claim["id"] for claim in document["claims"]] == ["D01", "D02"]
+    assert list(claims.load_book()) == ["01_demo"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["claims"][0].update(colour="red"), "claims/0: .*'colour'"),
+        (lambda d: d["claims"][0].pop("scale"), "'scale' is a required property"),
+        (lambda d: d["claims"][0].update(kind="guess"), "claims/0/kind: 'guess'"),
+        (lambda d: d["claims"][0].update(id="d1"), "claims/0/id"),
+        (lambda d: d["claims"][0].update(conditions=[]), "claims/0/conditions"),
+        (lambda d: d["claims"][0]["conditions"][0].update(value="1e-10"), "write 1.0e-10"),
+        (lambda d: d["claims"][0]["conditions"][0].update(op="=<"), "'=<' is not one of"),
+        (lambda d: d["claims"][0]["conditions"][0].update(value=[0, 1]), "conditions/0/value"),
+        (lambda d: d["claims"][0]["conditions"][0].update(partly=1e-12), "must be looser"),
+        (lambda d: d["claims"][1]["conditions"][0].update(value=0.5), "conditions/0/value"),
+        (lambda d: d["claims"][1]["conditions"][0].update(value=[2, 1]), "is empty"),
+        (lambda d: d["claims"][1]["conditions"][0].update(partly=[0, 1]), "must be looser"),
+        (lambda d: d["claims"][1].update(id="D01"), "D01 is used twice"),
+        (lambda d: d.update(chapter="02_other"), "chapter is '02_other', expected '01_demo'"),
+        (lambda d: d["paper"].update(arxiv="2502"), "paper/arxiv"),
+        (lambda d: d["paper"].pop("code"), "'code' is a required property"),
+        (lambda d: d.pop("claims"), "'claims' is a required property"),
+    ],
+)
+def test_a_bad_file_is_refused_with_the_place(book, change, message):
+    edited(book, change)
+    with pytest.raises(ValueError, match=message):
+        claims.load("01_demo")
+
+
+def test_yaml_number_without_a_point_is_explained(book):
+    # PyYAML reads 1e-10 as text; a person who writes a claim cannot know.
+    path = book.root / FILE
+    text = path.read_text("utf-8").replace("value: 1.0e-10", "value: 1e-10")
+    assert "value: 1e-10" in text
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"YAML reads 1e-10 as text"):
+        claims.load("01_demo")
+
+
+def test_claim_ids_are_unique_over_the_book(book):
+    book.add_chapter("02_more", "D")
+    with pytest.raises(ValueError, match="D01 stands in 01_demo and in 02_more"):
+        claims.load_book()
+
+
+def test_unknown_chapter_names_the_nearest(book):
+    with pytest.raises(ValueError, match="did you mean '01_demo'"):
+        claims.load("01_dem")
+
+
+def test_claims_of_this_book_are_valid(root, monkeypatch):
+    monkeypatch.setenv("DIFFBOOK_ROOT", str(root))
+    book = claims.load_book()
+    chapters = {path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    assert set(book) == chapters
+    for document in book.values():
+        assert len(document["claims"]) >= 15
+
+
+# --- ledger -----------------------------------------------------------------------------------
+
+
+def test_ledger_judges_what_it_has(book):
+    ledger = Ledger("01_demo", profile="smoke")
+    assert set(ledger.verdicts().values()) == {"not tried"}
+    ledger.record("forms", 1e-12)
+    ledger.record("mean", 0.0, ci=(-2.0, 2.0), n=10)
+    assert ledger.verdicts() == {"D01": "reproduced", "D02": "partly"}
+    ledger.record("mean", 50.0)
+    assert ledger.verdict("D02") == "not reproduced"
+
+
+def test_ledger_refuses_unknown_names(book):
+    with pytest.raises(ValueError, match="did you mean '01_demo'"):
+        Ledger("1_demo")
+    with pytest.raises(ValueError, match="did you mean 'D01'"):
+        Ledger("01_demo").check("D1")
+
+
+def test_check_carries_full_precision_in_the_metadata_only(book):
+    ledger = Ledger("01_demo", device="a device")
+    ledger.record("mean", 1 / 3, n=3)
+    ledger.record("spread", 2 / 3)
+    ledger.record("forms", 1.2345e-15)
+    data, metadata = ledger.check("D02")._repr_mimebundle_()
+    assert [m["value"] for m in metadata["diffbook"]["metrics"]] == [1 / 3, 2 / 3]
+    assert metadata["diffbook"]["device"] == "a device"
+    assert "0.333" in data["text/plain"]
+    assert "0.3333" not in data["text/plain"] + data["text/html"]
+    assert 'id="claim-D02"' in data["text/html"]
+
+
+def test_roundoff_is_shown_as_its_threshold(book):
+    shown = []
+    for error in (1.2345e-15, 7.7e-13):
+        ledger = Ledger("01_demo")
+        ledger.record("forms", error)
+        shown.append(ledger.check("D01")._repr_mimebundle_()[0])
+    assert shown[0] == shown[1]
+    ledger.record("forms", 3e-4)
+    failed = ledger.check("D01")
+    assert "3.00e-4" in failed.text
+    assert "not reproduced" in failed.text
+
+
+def test_table_holds_all_metrics_also_unclaimed_ones(book):
+    ledger = Ledger("01_demo")
+    ledger.record("forms", 1e-15)
+    ledger.record("extra", 4.0, note="no claim uses it")
+    metadata = ledger.table().metadata
+    assert [m["name"] for m in metadata["diffbook"]["metrics"]] == ["forms", "extra"]
+
+
+def test_documents_are_not_shared_between_ledgers(book):
+    first = Ledger("01_demo")
+    before = copy.deepcopy(first.document)
+    first.record("forms", 1.0)
+    first.table()
+    assert Ledger("01_demo").document == before
+    assert Ledger("01_demo").metrics == {}
+
+
+def test_the_ledger_names_the_gpu_that_torch_uses(book, monkeypatch):
+    ledger = claims.Ledger("01_demo")
+    ledger.record("forms", 0.0)
+
+    def device(ledger):
+        return ledger.check("D01").metadata[claims.METADATA_KEY]["device"]
+
+    gpu = types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "NVIDIA H200")
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=gpu))
+    assert device(ledger) == "NVIDIA H200"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert device(ledger) == "cpu"

@@ -1,0 +1,236 @@
+"""What the ledger's pages show, and that their markup is sound."""
+
+import html.parser
+import json
+
+import pytest
+
+from press.judge import claims, manifests
+from press.judge.claims import Ledger, Metric
+from press.show import pages as report
+
+VOID = {"br", "hr", "img", "wbr"}
+
+
+class Markup(html.parser.HTMLParser):
+    """Collects tags with attributes, and checks that they nest."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.words = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def named(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+
+def manifest(profile, chapter="01_demo", **metrics):
+    return manifests.build(
+        chapter,
+        profile,
+        {"seed": 3, "profile": profile},
+        [Metric(name, value) for name, value in metrics.items()],
+        device=f"device of {profile}",
+        wall_s=12.34,
+        artefacts={},
+        found={},
+    )
+
+
+def save(book, document):
+    name = f"{document['chapter']}.{document['profile']}.json"
+    manifests.write_json(book.root / "data" / "results" / name, document)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1.0, "1.00"),
+        (-0.1234567, "-0.123"),
+        (9.999, "10.0"),
+        (0.0099999, "0.0100"),
+        (123.456, "123"),
+        (98765.4, "98800"),
+        (12345678.9, "1.23e7"),
+        (1.2345e-5, "1.23e-5"),
+        (112, "112"),
+        (16000, "16000"),
+    ],
+)
+def test_three_significant_digits(value, text):
+    assert report.digits(value) == text
+
+
+def test_thresholds_keep_their_digits():
+    assert [report.digits(v, exact=True) for v in (1e-10, 0.1125, 300.0)] == [
+        "1e-10",
+        "0.1125",
+        "300",
+    ]
+
+
+def test_powers_of_ten_are_typeset_and_text_is_escaped():
+    assert report.number_html("1e-10 <") == "10<sup>−10</sup> &lt;"
+    assert report.number_html("1.23e7") == "1.23 × 10<sup>7</sup>"
+    assert report.number_html("n1e5") == "n1e5"
+
+
+def test_inline_markdown():
+    found = report.inline_html(r"**A** *b* `x<y` $\sigma_{s} < 1$ [c](https://d.e/f) <script>")
+    assert "<strong>A</strong> <em>b</em> <code>x&lt;y</code>" in found
+    assert r'<span class="math notranslate">\(\sigma_{s} &lt; 1\)</span>' in found
+    assert '<a href="https://d.e/f">c</a> &lt;script&gt;' in found
+
+
+def test_claim_line_says_everything(book):
+    ledger = Ledger("01_demo")
+    ledger.record("mean", 0.25, ci=(-0.5, 1.5), n=4)
+    ledger.record("spread", 0.75)
+    markup = Markup(ledger.check("D02").html)
+    assert {"class": "db-claim", "id": "claim-D02"} in markup.named("div")
+    assert {"class": "db-badge db-partly"} in markup.named("span")
+    for part in ("partly", "D02", "small & finite", "0.250 [-0.500, 1.50] (n = 4)", "Few draws."):
+        assert part in markup.text
+
+
+def test_reason_is_hidden_once_the_claim_is_reproduced(book):
+    ledger = Ledger("01_demo")
+    ledger.record("mean", 0.25)
+    ledger.record("spread", 0.75)
+    assert ledger.verdict("D02") == "reproduced"
+    assert "Few draws" not in ledger.check("D02").html + ledger.table().text
+
+
+@pytest.mark.parametrize("kind", ["table", "glance"])
+def test_tables_are_accessible(book, kind):
+    ledger = Ledger("01_demo")
+    ledger.record("forms", 1e-14)
+    shown = report.glance_table(ledger.document, ledger.metrics)
+    shown = ledger.table() if kind == "table" else shown
+    markup = Markup(shown.html)
+    region = markup.named("div")[0]
+    assert (region["class"].split()[0], region["role"]) == ("db-table", "region")
+    assert region["tabindex"] == "0"
+    assert region["aria-label"]
+    assert len(markup.named("caption")) == 1
+    assert {attrs["scope"] for attrs in markup.named("th")} == {"col", "row"}
+    columns = [a for a in markup.named("th") if a["scope"] == "col"]
+    rows = [a for a in markup.named("th") if a["scope"] == "row"]
+    assert len(rows) == 2
+    assert len(markup.named("td")) == len(rows) * (len(columns) - 1)
+    # Ids would clash with those of the claims' own lines on the same page.
+    assert not [attrs for _, attrs in markup.tags if "id" in attrs]
+    assert {"href": "#claim-D01"} in markup.named("a")
+    assert "style" not in {name for _, attrs in markup.tags for name in attrs}
+
+
+def test_unknown_values_of_the_paper_are_named_as_such(book):
+    document = claims.load("01_demo")
+    text = report.paper_table(document, {}, "smoke").text
+    assert "D01 [not tried] paper: not available to us" in text
+    assert "0.0 in <Table 1>" in text
+    document["claims"][1]["reported"] = None
+    assert "paper: beyond the paper" in report.paper_table(document, {}, "smoke").text
+
+
+def test_runs_at_other_profiles_stand_beside(book):
+    save(book, manifest("gpu", forms=2.5e-16, mean=0.5))
+    save(book, manifest("laptop", forms=1.0))
+    ledger = Ledger("01_demo", profile="laptop")
+    ledger.record("forms", 1e-14)
+    text = ledger.table().text
+    assert "gpu: forms 2.50e-16" in text
+    assert "gpu: mean 0.500; spread – (partly)" in text
+    assert "laptop: " not in text
+
+
+def test_threshold_can_be_shown_in_place_of_a_value(book):
+    claim = {
+        "kind": "number",
+        "conditions": [{"metric": "speedup", "op": ">=", "value": 300, "show": "threshold"}],
+    }
+    fast, slow = ({"speedup": Metric("speedup", v)} for v in (711.7, 120.0))
+    assert report.measured_text(claim, fast, exact=False) == "speedup ≥ 300"
+    assert report.measured_text(claim, fast, exact=True) == "speedup 712"
+    assert report.measured_text(claim, slow, exact=False) == "speedup 120"
+
+
+def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
+    book.add_chapter("02_more", "E")
+    save(book, manifest("laptop", forms=1e-15, mean=0.5, spread=0.75))
+    save(book, manifest("gpu", forms=1e-3))
+    shown = report.scoreboard()
+    markup = Markup(shown.html)
+    links = [attrs["href"] for attrs in markup.named("a")]
+    assert links.count("01_demo.html#claim-D01") == 2
+    assert links.count("01_demo.html#claim-D02") == 1
+    assert links.count("02_more.html#claim-E01") == 1
+    for part in ("device of laptop", "device of gpu", "12 s", "not tried", "2 reproduced"):
+        assert part in markup.text
+    labels = [attrs["aria-label"] for attrs in markup.named("div") if "aria-label" in attrs]
+    assert len(labels) == 3
+    assert shown.html == report.scoreboard().html
+
+
+def test_overlay_folder_comes_before_the_recorded_one(book, monkeypatch, tmp_path):
+    save(book, manifest("laptop", forms=1.0))
+    save(book, manifest("gpu", forms=1.0))
+    overlay = tmp_path / "fresh"
+    manifests.write_json(overlay / "01_demo.laptop.json", manifest("laptop", forms=1e-15))
+    monkeypatch.setenv("DIFFBOOK_RESULTS", str(overlay))
+    found = {m["profile"]: m["metrics"][0]["value"] for m in manifests.load_all()}
+    assert found == {"gpu": 1.0, "laptop": 1e-15}
+
+
+# --- manifests --------------------------------------------------------------------------------
+
+
+def test_manifest_schema_is_strict(book):
+    good = manifest("laptop", forms=1.0)
+    claims.validate(good, "manifest", "here")
+    for name in good:
+        with pytest.raises(ValueError, match=f"here: top level: '{name}' is a required"):
+            claims.validate({k: v for k, v in good.items() if k != name}, "manifest", "here")
+    with pytest.raises(ValueError, match="'more' was unexpected"):
+        claims.validate({**good, "more": 1}, "manifest", "here")
+    with pytest.raises(ValueError, match="here: date"):
+        claims.validate({**good, "date": "yesterday"}, "manifest", "here")
+
+
+def test_manifest_under_a_wrong_name_is_refused(book):
+    path = book.root / "data" / "results" / "01_demo.gpu.json"
+    manifests.write_json(path, manifest("laptop"))
+    with pytest.raises(ValueError, match=r"belongs into 01_demo\.laptop\.json"):
+        manifests.load_all()
+    path.write_text("{", "utf-8")
+    with pytest.raises(ValueError, match=r"data/results/01_demo\.gpu\.json: not JSON"):
+        manifests.load_all()
+
+
+def test_json_is_written_whole_or_not_at_all(book):
+    path = book.root / "data" / "results" / "x.json"
+    manifests.write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        manifests.write_json(path, {"a": float("nan")})
+    with pytest.raises(TypeError):
+        manifests.write_json(path, {"a": object()})
+    assert json.loads(path.read_text("utf-8")) == {"a": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["x.json"]

@@ -1,0 +1,281 @@
+"""The command line: what it prints, what it refuses, how it ends."""
+
+import json
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from press import cli
+from press.judge import manifests
+
+CONFIG = {
+    "title": "Small book",
+    "author": "Nobody",
+    "only_build_toc_files": True,
+    "execute": {"execute_notebooks": "off"},
+}
+TOC = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/01_demo"}]}
+
+
+@pytest.fixture
+def call(book):
+    """Call the command line in this process; for requests that start no kernel."""
+
+    def run(*arguments, status=0):
+        done = CliRunner().invoke(cli.main, list(arguments))
+        assert done.exit_code == status, done.output
+        return done.output
+
+    return run
+
+
+# --- looking ----------------------------------------------------------------------------------
+
+
+def test_list_shows_chapters_profiles_and_times(book, call):
+    assert "not recorded" in call("list")
+    manifest = manifests.build(
+        "01_demo", "laptop", {}, [], device="cpu", wall_s=61.4, artefacts={}, found={}
+    )
+    manifests.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
+    text = call("list", "01_demo")
+    assert "01_demo" in text
+    assert "laptop     61 s on" in text
+    assert "n_draws = 0: int in [0, 1000]" in text
+
+
+def test_claims_without_and_with_a_record(book, call):
+    assert "no recorded run" in call("claims")
+    manifest = manifests.build(
+        "01_demo",
+        "laptop",
+        {},
+        [],
+        device="cpu",
+        wall_s=1,
+        artefacts={},
+        found={},
+    )
+    manifest["metrics"] = [
+        {"name": "forms", "value": 1e-15, "ci": None, "n": None, "unit": None, "note": None}
+    ]
+    manifests.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
+    text = call("claims", "01_demo", "--check")
+    assert "1 reproduced, 0 partly, 0 not reproduced, 1 not tried" in text
+    assert "D01  reproduced" in text
+    assert "are valid" in text
+
+    worse = json.loads(json.dumps(manifest))
+    worse["metrics"][0]["value"] = 1.0
+    manifests.write_json(book.root / "results" / "01_demo" / "laptop" / "manifest.json", worse)
+    text = call("claims", "--check", status=1)
+    assert "01_demo D01: was reproduced, is not reproduced" in text
+
+
+def test_claims_check_refuses_a_broken_file(book, call):
+    book.edit_yaml("data/paper/01_demo.yaml", colour="red")
+    assert "'colour' was unexpected" in call("claims", "--check", status=2)
+
+
+def test_dry_run_tells_what_would_run_and_computes_nothing(book, call):
+    text = call("run", "01_demo", "--profile", "smoke", "-p", "seed", "7", "--dry-run")
+    assert "seed = 7  (set here)" in text
+    assert "n_draws = 5" in text
+    assert "would run" in text
+    assert not (book.root / "results").exists()
+
+
+# --- refusing ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "01_dem"), "chapter: got '01_dem'; did you mean '01_demo'"),
+        (("run", "01_demo", "-P", "smok"), "profile: got 'smok'; did you mean 'smoke'"),
+        (("run", "01_demo", "-p", "sead", "1"), "parameter: got 'sead'; did you mean 'seed'"),
+        (("run", "01_demo", "-p", "seed", "x"), "seed: got 'x', expected int in [0, 2147483647]"),
+        (("run", "01_demo", "-p", "seed", "-1"), "seed: got -1, expected int in [0, 2147483647]"),
+        (("run", "01_demo", "-p", "n_draws", "1001"), "expected int in [0, 1000]"),
+        (("run", "01_demo", "-p", "profile", "smoke"), "choose it with --profile"),
+        (("run", "01_demo", "-p", "seed", "1", "-p", "seed", "2"), "parameter seed: given twice"),
+        (("run", "01_demo", "-p", "seed", "1", "--record"), "overrides cannot be recorded"),
+        (("run", "scoreboard", "-P", "smoke"), "has neither profiles nor parameters"),
+        (("list", "02"), "chapter: got '02'; did you mean '01_demo'"),
+        (("claims", "1_demo"), "chapter: got '1_demo'; did you mean '01_demo'"),
+        (("record", "01_demo", "-P", "gpu"), "profile: got 'gpu'; did you mean"),
+        (("reproduce", "-P", "lap"), "profile: got 'lap'; did you mean 'laptop'"),
+        (("runn", "01_demo"), "run"),
+        (("run", "01_demo", "--proffile", "smoke"), "--profile"),
+    ],
+)
+def test_bad_requests_end_with_status_2_before_any_compute(book, call, arguments, message):
+    assert message in call(*arguments, status=2)
+    assert not (book.root / "results").exists()
+
+
+def test_missing_root_is_explained(book, call, monkeypatch):
+    monkeypatch.setenv("DIFFBOOK_ROOT", str(book.root / "data"))
+    assert "DIFFBOOK_ROOT" in call("list", status=2)
+
+
+# --- fetching ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """A data set that lies in the local folder, and one that has no public address."""
+    from diffbook.datasets import fetch
+
+    file = fetch.File("a.bin", "0" * 64, 3_400_000)
+    for name in ("toy", "absent"):
+        entry = fetch.Dataset("Toy", "CC BY 4.0", (file,), "draw one")
+        monkeypatch.setitem(fetch.DATASETS, name, entry)
+    (tmp_path / "sets" / "toy").mkdir(parents=True)
+    (tmp_path / "sets" / "toy" / "a.bin").write_bytes(b"x")
+    monkeypatch.setenv("DIFFBOOK_DATA", str(tmp_path / "sets"))
+
+
+def test_fetch_prints_licence_and_size_first(toy, call):
+    text = call("fetch", "toy")
+    assert text.index("CC BY 4.0") < text.index("3.4 MB") < text.index("kept in")
+    assert "a.bin" in text
+
+
+def test_fetch_refuses_unknown_names_and_reports_failures(toy, call, monkeypatch):
+    assert "did you mean 'mnist'" in call("fetch", "mnsit", status=2)
+    text = call("fetch", "absent", status=1)
+    assert text.index("CC BY 4.0") < text.index("To get it: draw one")
+    monkeypatch.setenv("DIFFBOOK_DATA", "nowhere")
+    assert "DIFFBOOK_DATA='nowhere': expected a folder" in call("fetch", "toy", status=2)
+
+
+# --- broken surroundings -----------------------------------------------------------------------
+
+
+def test_a_results_folder_that_cannot_be_written_is_explained(book):
+    (book.root / "results").write_text("a file where a folder belongs")
+    done = book.cli("run", "01_demo", status=1)
+    assert "error: " in done.stderr
+    assert "results" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["data/paper/01_demo.yaml", "data/profiles/01_demo.laptop.yaml"])
+def test_a_file_that_is_no_yaml_is_named(book, call, name):
+    (book.root / name).write_text("a: [", "utf-8")
+    text = call(*(("claims",) if "paper" in name else ("run", "01_demo", "--dry-run")), status=2)
+    assert f"{name}: not YAML" in text
+
+
+def test_a_damaged_local_run_does_not_hide_the_list(book, call):
+    (book.root / "results" / "01_demo" / "laptop").mkdir(parents=True)
+    (book.root / "results" / "01_demo" / "laptop" / "manifest.json").write_text("{")
+    assert "laptop     not recorded" in call("list")
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def add_scoreboard(book):
+    new = nbformat.v4
+    cells = [
+        new.new_markdown_cell("# Scoreboard"),
+        new.new_code_cell("from press.show import pages as report\nreport.scoreboard()"),
+    ]
+    book.write_notebook("scoreboard", cells)
+
+
+def output_html(path):
+    notebook = nbformat.read(path, as_version=4)
+    return notebook.cells[1].outputs[0].data["text/html"]
+
+
+def test_record_puts_chapter_manifest_and_scoreboard_under_version_control(book):
+    add_scoreboard(book)
+    done = book.cli("run", "01_demo", "--profile", "laptop", "--record")
+    assert "recorded data/results/01_demo.laptop.json" in done.stdout
+    assert "recorded notebooks/01_demo.ipynb" in done.stdout
+    assert "recorded notebooks/scoreboard.ipynb" in done.stdout
+    assert "01_demo.html#claim-D01" in output_html(book.root / "notebooks" / "scoreboard.ipynb")
+    # The scoreboard has no manifest of its own among the recorded ones.
+    assert [p.name for p in (book.root / "data" / "results").iterdir()] == ["01_demo.laptop.json"]
+    # It shows the manifest that was just recorded, so there is nothing to do.
+    assert "finished earlier" in book.cli("run", "scoreboard").stdout
+
+
+def test_failing_chapter_stops_reproduce_and_keeps_the_finished_one(book):
+    book.add_chapter("02_more", "E")
+    book.edit_yaml("data/profiles/02_more.laptop.yaml", broken=True)
+    done = book.cli("reproduce", "--no-book", status=1)
+    assert "[1/2] 01_demo (laptop)" in done.stdout
+    assert "02_more: cell 4 (In [3]) failed: RuntimeError: the planted fault" in done.stderr
+    assert "results/02_more/laptop.failed.log" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "01_demo/laptop/manifest.json" in book.results()
+    assert "02_more/laptop" not in book.results()
+
+    book.edit_yaml("data/profiles/02_more.laptop.yaml", broken=False)
+    done = book.cli("reproduce", "--no-book")
+    assert "01_demo (laptop): finished earlier" in done.stdout
+    assert "[2/2] 02_more (laptop)" in done.stdout
+    assert "02_more/laptop.failed.log" not in book.results()
+
+
+def test_bad_profile_stops_reproduce_before_any_compute(book):
+    book.add_chapter("02_more", "E")
+    book.edit_yaml("data/profiles/02_more.laptop.yaml", n_drows=3)
+    done = book.cli("reproduce", "--no-book", status=2)
+    assert "did you mean 'n_draws'" in done.stderr
+    assert not (book.root / "results").exists()
+
+
+def test_worse_verdict_is_listed_and_fails(book):
+    add_scoreboard(book)
+    book.cli("run", "01_demo", "--record")
+    path = book.root / "data" / "results" / "01_demo.laptop.json"
+    before = path.read_bytes()
+    book.edit_yaml("data/profiles/01_demo.laptop.yaml", n_draws=1)
+    done = book.cli("reproduce", "--no-book", status=1)
+    assert "01_demo D02: was reproduced, is partly" in done.stderr
+    # The fresh scoreboard shows the fresh run; the recorded files are as they were.
+    fresh = output_html(book.root / "results" / "scoreboard" / "page" / "notebook.ipynb")
+    committed = output_html(book.root / "notebooks" / "scoreboard.ipynb")
+    assert "1 reproduced, 1 partly" in fresh
+    assert "2 reproduced, 0 partly" in committed
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
+    add_scoreboard(book)
+    (book.root / "book").mkdir(exist_ok=True)
+    (book.root / "book" / "index.md").write_text("# Small book\n\nWith one chapter.\n", "utf-8")
+    book.write_yaml("_config.yml", CONFIG)
+    chapters = [{"file": "notebooks/01_demo"}, {"file": "notebooks/scoreboard"}]
+    book.write_yaml("_toc.yml", {**TOC, "chapters": chapters})
+    before = (book.root / "notebooks" / "01_demo.ipynb").read_bytes()
+    done = book.cli("reproduce")
+    page = book.root / "results" / "site" / "_build" / "html" / "index.html"
+    assert f"start page: {page}" in done.stdout
+    assert "claims of 01_demo:" in done.stdout
+    chapter = (page.parent / "notebooks" / "01_demo.html").read_text("utf-8")
+    assert chapter.count('id="claim-D01"') == 1
+    assert "2 claims: 2 reproduced" in chapter
+    board = (page.parent / "notebooks" / "scoreboard.html").read_text("utf-8")
+    assert 'href="01_demo.html#claim-D01"' in board
+    assert (book.root / "notebooks" / "01_demo.ipynb").read_bytes() == before
+
+    made = page.stat().st_mtime_ns
+    assert "finished earlier" in book.cli("reproduce").stdout
+    assert page.stat().st_mtime_ns == made
+    assert sorted(p.name for p in (book.root / "results").iterdir()) == [
+        *("01_demo", "fresh", "scoreboard", "site", "site.log")
+    ]
+
+    (book.root / "book" / "index.md").write_text("# Small book\n\n[gone](nowhere.md)\n", "utf-8")
+    done = book.cli("reproduce", status=1)
+    assert "does not render cleanly" in done.stderr
+    assert "nowhere" in done.stderr
+    assert page.is_file()
