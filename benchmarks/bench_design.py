@@ -22,9 +22,9 @@ from benchmarks.timing import (
     median,
     seconds,
 )
+from diffbook import schedules
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules import design
-from diffbook.schedules import levels as schedules
 
 LOSS_SCALE = 1e-3
 SLSQP = {"maxiter": 1000, "ftol": 1e-12}

@@ -22,15 +22,15 @@ import torch
 from benchmarks.bench_samplers import general_prior
 from benchmarks.timing import Report, Table, Target, cpu_seconds, median
 from chapters.posterior import deepinv as peer
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import published as zero_shot
+from diffbook import schedules
+from diffbook.inverse import gains, published
 from diffbook.inverse.exact import gaussian_vjp
 from diffbook.inverse.operators import Blur, Degradation, Mask, gaussian_kernel, measure
-from diffbook.nets import training
+from diffbook.nets import store
 from diffbook.nets.unet import as_denoiser
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers.unguided import initial_noise, step_noise
-from diffbook.schedules import levels as schedules
+from diffbook.samplers.protocol import initial_noise, step_noise
+from press import paths
 
 STEPS = 20
 ALPHA_BAR = schedules.ddpm_respaced(STEPS)
@@ -103,7 +103,7 @@ def overhead(
     method: str, denoiser: Callable[..., Any], x_T: Any, given: dict[str, Any], repeats: int
 ) -> tuple[float, float, float]:
     """Milliseconds of a bare step, overhead, and own microseconds of a step; medians."""
-    sample = getattr(zero_shot, method)
+    sample = getattr(published, method)
     options = {**given, "weights": np.full(STEPS, WEIGHTS.get(method, 1.0))}
     if method in ("ddnm", "ddnm_plus", "ddrm", "diffpir"):
         options["noise"] = step_noise(range(len(x_T)))
@@ -123,7 +123,7 @@ def own_cost(quick: bool) -> Table:
         ["denoiser", "batch", "degradation", "method", "bare ms a step", "overhead",
          "own us a step"],
     )  # fmt: skip
-    model, _ = training.load_weights(training.weights_path("photos", 0))
+    model, _ = store.load_weights(paths.weights_file("photos", 0))
     kernel = gaussian_kernel(1.0, ndim=2, radius=3)
     small, large = Blur.from_kernel(kernel, (16, 16)), Blur.from_kernel(kernel, (32, 32))
     mask = Mask(np.random.default_rng(0).random((16, 16)) < 0.6)
@@ -166,7 +166,7 @@ def against_deepinv(quick: bool) -> Table:
     x_T = initial_noise(range(n), (size, size), like=torch.zeros(1, dtype=torch.float64))
     given = problem(operator, x_T, prior)
     alpha_bar = peer.schedule(S)
-    kappa = guidance.kappa(alpha_bar)
+    kappa = gains.kappa(alpha_bar)
     diffusion, physics = peer.sampler("dps_norm", prior, S), peer.physics(operator, SIGMA_Y)
     single = {**given, "y": given["y"].float()}
 
@@ -178,7 +178,7 @@ def against_deepinv(quick: bool) -> Table:
         return 0.5 * kappa[s - 1] / residual_norm
 
     def ours(x: torch.Tensor, arguments: dict, vjp: Any = None) -> torch.Tensor:
-        return zero_shot.dps(
+        return published.dps(
             prior.denoise, x, alpha_bar, weights=rule, vjp=vjp, **arguments
         ).sample  # fmt: skip
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.timing import Report, Table, Target, median, seconds
+from diffbook import schedules
 from diffbook.priors.distances import w2_spectral
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import transfer
 from diffbook.samplers.unguided import ddim
-from diffbook.schedules import levels as schedules
 from diffbook.schedules.design import design_schedule
 
 ACCURACY = 0.01

@@ -23,9 +23,10 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Report, Table, Target, cpu_seconds, median
+from diffbook import schedules
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers.unguided import ddim, initial_noise, step_noise
-from diffbook.schedules import levels as schedules
+from diffbook.samplers.protocol import initial_noise, step_noise
+from diffbook.samplers.unguided import ddim
 
 STEPS = 20
 

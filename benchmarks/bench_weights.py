@@ -27,11 +27,10 @@ import torch
 from scipy.optimize import minimize
 
 from benchmarks.timing import Report, Table, Target, cpu_seconds, fit_exponent, median
-from diffbook.inverse import design as weights
-from diffbook.inverse.filters import Problem, binned, make_problem, merged
+from diffbook import inverse, schedules
 from diffbook.inverse.operators import gaussian_transfer
+from diffbook.inverse.problem import Problem, binned, make_problem, merged
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.schedules import levels as schedules
 
 BINS = 64
 SLSQP = {"maxiter": 1000, "ftol": 1e-12}
@@ -159,7 +158,7 @@ def slsqp(fun: Callable, reference: np.ndarray, jac: bool) -> Any:
         np.zeros(len(reference)),
         jac=jac or None,
         method="SLSQP",
-        bounds=[weights.BOX] * len(reference),
+        bounds=[inverse.BOX] * len(reference),
         options=SLSQP,
     )
 
@@ -167,8 +166,8 @@ def slsqp(fun: Callable, reference: np.ndarray, jac: bool) -> Any:
 def ours(problem: Problem, alpha_bar: np.ndarray) -> Any:
     """SLSQP with the adjoint gradient, from a cold call."""
     small = merged(problem)
-    evaluate = weights.objective("dps", small, alpha_bar, {})
-    reference = weights.reference_weights(small, alpha_bar)
+    evaluate = inverse.objective("dps", small, alpha_bar, {})
+    reference = inverse.reference_weights(small, alpha_bar)
 
     def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
         zeta = reference * np.exp(x)
@@ -181,7 +180,7 @@ def ours(problem: Problem, alpha_bar: np.ndarray) -> Any:
 def theirs(make: Callable, problem: Problem, alpha_bar: np.ndarray) -> Any:
     """SLSQP with finite differences of a straightforward objective."""
     loss = make(problem, alpha_bar)
-    reference = weights.reference_weights(merged(problem), alpha_bar)
+    reference = inverse.reference_weights(merged(problem), alpha_bar)
     return slsqp(lambda x: np.log(loss(reference * np.exp(x))), reference, jac=False)
 
 
@@ -215,7 +214,7 @@ def compare(sizes: dict[int, int], repeats: int = 7) -> Table:
                     elapsed, mine = timed(lambda ab=alpha_bar: ours(problem, ab))
                     fast.append(elapsed)
                     elapsed, design = timed(
-                        lambda ab=alpha_bar: weights.design_weights(problem, ab)
+                        lambda ab=alpha_bar: inverse.design_weights(problem, ab)
                     )
                     whole.append(elapsed)
             loss = float(np.exp(found.fun))
@@ -240,8 +239,8 @@ def evaluation(sizes: list[tuple[int, int]], repeats: int = 21) -> Table:
     for i, (S, d) in enumerate(sizes):
         problem, alpha_bar = line(d), schedules.ddpm_respaced(S)
         small = merged(problem)
-        evaluate = weights.objective("dps", small, alpha_bar, {})
-        zeta = weights.reference_weights(small, alpha_bar)
+        evaluate = inverse.objective("dps", small, alpha_bar, {})
+        zeta = inverse.reference_weights(small, alpha_bar)
         tape = autograd(problem, alpha_bar)
         mine = min(cpu_seconds(lambda e=evaluate, z=zeta: e(z)) for _ in range(repeats))
         other = min(cpu_seconds(lambda t=tape, z=zeta: t(z)) for _ in range(repeats))
@@ -269,9 +268,9 @@ def whole(steps: tuple[int, ...], cases: list[tuple[str, Problem, int | None]]) 
         for S in steps:
             alpha_bar = schedules.ddpm_respaced(S)
             elapsed, found = timed(
-                lambda p=problem, ab=alpha_bar, n=n_bins: weights.design_weights(p, ab, n_bins=n)
+                lambda p=problem, ab=alpha_bar, n=n_bins: inverse.design_weights(p, ab, n_bins=n)
             )
-            heuristic = weights.guidance.best_normalised(treated, alpha_bar)[1]
+            heuristic = inverse.guidance.best_normalised(treated, alpha_bar)[1]
             table.add(
                 S, name, problem.d, treated.lam.size, elapsed, found.n_iter, found.n_eval,
                 found.objective, heuristic,

@@ -17,7 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from diffbook.schedules import levels as schedules
+from diffbook import schedules
 from diffbook.schedules.design import design_schedule
 
 Array = NDArray[np.float64]

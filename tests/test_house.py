@@ -138,9 +138,7 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
 
 
 def test_imports_run_in_no_circle():
-    graph = {
-        name: imported(path.read_text("utf-8")) - {name} for name, path in modules().items()
-    }
+    graph = {name: imported(path.read_text("utf-8")) - {name} for name, path in modules().items()}
     assert circle(graph) == []
 
 

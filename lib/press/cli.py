@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from press import __version__, paths
-from press.judge import claims, manifests
-from press.run import plans as runs
-from press.show import pages as report
+from press.judge import claims, manifests, rule
+from press.run import parameters, plans
+from press.show import pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +35,12 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapped(**options: Any) -> None:
-        from press.run import execution
+        from press.run import execution, safety
 
         try:
-            with execution.interruptible():
+            with safety.interruptible():
                 command(**options)
-        except execution.Interrupted as stop:
+        except safety.Interrupted as stop:
             click.echo(f"\ninterrupted ({stop}); no unfinished result is kept", err=True)
             sys.exit(stop.status)
         except execution.CellFailed as error:
@@ -56,7 +56,7 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _chapters(chapter: str | None) -> list[str]:
-    return paths.chapters() if chapter is None else [runs.known_chapter(chapter)]
+    return paths.chapters() if chapter is None else [parameters.known_chapter(chapter)]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,7 +72,7 @@ def list_(chapter: str | None) -> None:
     """List chapters and profiles; with CHAPTER also its parameters."""
     for name in _chapters(chapter):
         click.echo(name)
-        for profile in runs.profiles(name):
+        for profile in parameters.profiles(name):
             click.echo(f"    {profile:<10} {_expected_time(name, profile)}")
         if chapter is not None:
             _list_parameters(name)
@@ -93,7 +93,7 @@ def _expected_time(chapter: str, profile: str) -> str:
 
 def _list_parameters(chapter: str) -> None:
     click.echo("parameters:")
-    for parameter in runs.parameters(chapter).values():
+    for parameter in parameters.parameters(chapter).values():
         click.echo(f"    {parameter.name} = {parameter.default!r}: {parameter.allowed}")
         if parameter.help:
             click.echo(f"        {parameter.help}")
@@ -137,19 +137,19 @@ def run(
 
 def _plan(
     chapter: str, profile: str | None, overrides: tuple[tuple[str, str], ...] = ()
-) -> runs.Plan:
+) -> plans.Plan:
     if chapter == manifests.PAGE:
         if profile is not None or overrides:
             raise ValueError(f"{chapter}: has neither profiles nor parameters")
-        return runs.page_plan()
-    runs.known_chapter(chapter)
+        return plans.page_plan()
+    parameters.known_chapter(chapter)
     twice = [name for name, count in Counter(name for name, _ in overrides).items() if count > 1]
     if twice:
         raise ValueError(f"parameter {twice[0]}: given twice")
-    return runs.plan(chapter, profile or "laptop", dict(overrides))
+    return plans.plan(chapter, profile or "laptop", dict(overrides))
 
 
-def _describe(plan: runs.Plan) -> None:
+def _describe(plan: plans.Plan) -> None:
     click.echo(f"{plan.chapter} ({plan.profile}) -> {paths.relative(plan.folder)}")
     for name, value in plan.parameters.items():
         mark = "  (set here)" if name in plan.overrides else ""
@@ -163,7 +163,7 @@ def _describe(plan: runs.Plan) -> None:
         click.echo("would skip: finished, nothing changed")
 
 
-def _execute(plan: runs.Plan, force: bool) -> None:
+def _execute(plan: plans.Plan, force: bool) -> None:
     from press.run import execution
 
     done = execution.execute(plan, force=force)
@@ -174,18 +174,18 @@ def _execute(plan: runs.Plan, force: bool) -> None:
         spent = f"{done.manifest['wall_s']:.0f} s"
         click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
     if plan.chapter != manifests.PAGE:
-        found = claims.verdicts(plan.chapter, report.metrics_of(done.manifest))
-        click.echo(f"claims: {claims.tally(found.values())}")
+        found = claims.verdicts(plan.chapter, manifests.metrics_of(done.manifest))
+        click.echo(f"claims: {rule.tally(found.values())}")
 
 
-def _record(plan: runs.Plan) -> None:
+def _record(plan: plans.Plan) -> None:
     """Promote a run; the scoreboard shows it, so it is made again."""
     from press.run import execution
 
     for path in execution.record(plan):
         click.echo(f"recorded {paths.relative(path)}")
     if plan.chapter != manifests.PAGE and paths.notebook(manifests.PAGE).is_file():
-        page = runs.page_plan()
+        page = plans.page_plan()
         execution.execute(page)
         _record(page)
 
@@ -222,14 +222,14 @@ def claims_(chapter: str | None, check: bool) -> None:
 
 
 def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> None:
-    metrics = {} if manifest is None else report.metrics_of(manifest)
-    verdicts = {c["id"]: claims.claim_verdict(c, metrics) for c in document["claims"]}
+    metrics = {} if manifest is None else manifests.metrics_of(manifest)
+    verdicts = {c["id"]: rule.claim_verdict(c, metrics) for c in document["claims"]}
     run = "no recorded run"
     if manifest is not None:
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
-    click.echo(f"{document['chapter']} ({run}): {claims.tally(verdicts.values())}")
+    click.echo(f"{document['chapter']} ({run}): {rule.tally(verdicts.values())}")
     for claim in document["claims"]:
-        measured = report.measured_text(claim, metrics, exact=True)
+        measured = pages.measured_text(claim, metrics, exact=True)
         click.echo(f"    {claim['id']}  {verdicts[claim['id']]:<14}  {measured}")
 
 
@@ -243,32 +243,14 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
         if name not in paths.chapters()
     ]
     for name in names:
-        for profile in runs.profiles(name):
+        for profile in parameters.profiles(name):
             path = paths.working() / name / profile / "manifest.json"
             if path.is_file():
-                fresh = claims.verdicts(name, report.metrics_of(manifests.read(path)))
+                fresh = claims.verdicts(name, manifests.metrics_of(manifests.read(path)))
                 faults += reproduce.compare(name, profile, fresh)
     if faults:
         _fail(1, "\n  ".join(["claims:", *faults]))
     click.echo("claims and manifests are valid; no fresh verdict is worse than the recorded one")
-
-
-@main.command()
-@click.argument("dataset")
-@_guarded
-def fetch(dataset: str) -> None:
-    """Download DATASET after printing its licence and size."""
-    from diffbook.datasets import fetch as sets
-
-    if dataset not in sets.DATASETS:
-        raise ValueError(f"dataset: got {dataset!r}; {claims.nearest(dataset, sets.DATASETS)}")
-    click.echo(sets.describe(dataset))
-    try:
-        files = sets.fetch(dataset)
-    except (OSError, RuntimeError) as error:
-        _fail(1, str(error))
-    for path in files:
-        click.echo(f"kept in {path}")
 
 
 @main.command("reproduce")
@@ -278,11 +260,11 @@ def fetch(dataset: str) -> None:
 @_guarded
 def reproduce_(force: bool, profile: str, no_book: bool) -> None:
     """Run every chapter, check its claims, render the book."""
-    from press.run import reproduce
+    from press.run import render, reproduce
 
     try:
         outcome = reproduce.reproduce(click.echo, profile=profile, force=force, book=not no_book)
-    except reproduce.BuildFailed as error:
+    except render.BuildFailed as error:
         _fail(1, str(error))
     _print_outcome(outcome)
     sys.exit(outcome.status)

@@ -72,6 +72,16 @@ def weights() -> Path:
     return root() / "data" / "weights"
 
 
+def weights_file(data: str, seed: int, *, retrained: bool = False) -> Path:
+    """Path of the weights of one data set and training seed.
+
+    The recorded ones are part of the repository; retrained ones go to the working folder.
+    """
+    name = {"photos": "photos16", "digits": "digits8"}[data]
+    folder = working() / "weights" if retrained else weights()
+    return folder / f"{name}_seed{seed}.safetensors"
+
+
 def studies() -> Path:
     """Folder of recorded studies that are too long for a chapter (JSON), each with its command."""
     return root() / "data" / "recorded"

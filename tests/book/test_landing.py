@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffbook.schedules import levels
+from diffbook import schedules
 
 SCRIPT = Path(__file__).resolve().parents[2] / "book" / "landing.py"
 
@@ -27,7 +27,7 @@ def test_landing_data_follow_the_closed_form():
     detail = np.abs(np.diff(data.images, axis=1)).mean(axis=(1, 2, 3))
     assert np.all(np.diff(detail[:7]) > 0)
     for sigma in data.steps.values():
-        levels.validate_sigma(sigma)
+        schedules.validate_sigma(sigma)
 
 
 def test_landing_command_writes_a_wide_picture(tmp_path):

@@ -11,11 +11,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from press import paths
-from press.judge import claims, manifests
-from press.run import guard
-from press.run import plans as runs
-from press.show import pages as report
+from press import documents, ledger, paths
+from press.judge import claims, manifests, rule
+from press.run import guard, parameters, plans
+from press.show import pages
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -57,46 +56,46 @@ def test_notebook_keeps_the_rules(here, name):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_parameter_has_a_range_and_every_profile_is_valid(here, chapter):
-    for parameter in runs.parameters(chapter).values():
+    for parameter in parameters.parameters(chapter).values():
         bounded = parameter.low is not None or parameter.choices or parameter.default is False
         bounded = bounded or parameter.help.startswith('"')  # free text: its form in quotes
         assert bounded, f"{parameter.name}: its comment must begin with [low, high] or {{a, b}}"
         assert parameter.help, f"{parameter.name}: its comment must say what it is"
-    names = runs.profiles(chapter)
+    names = parameters.profiles(chapter)
     assert {"smoke", "laptop", "gpu"} <= set(names)
-    assert set(runs.parameters(chapter)["profile"].choices) == set(names)
+    assert set(parameters.parameters(chapter)["profile"].choices) == set(names)
     for profile in names:
-        runs.plan(chapter, profile)
+        plans.plan(chapter, profile)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_choosing_a_profile_is_the_same_as_giving_its_file(here, chapter):
     # `-p profile gpu` and `-f ...gpu.yaml` must run the same sizes: every other default steps back.
-    defaults = {name: p.default for name, p in runs.parameters(chapter).items()}
+    defaults = {name: p.default for name, p in parameters.parameters(chapter).items()}
     defaults = {k: v for k, v in defaults.items() if k != "profile"}
-    for profile in runs.profiles(chapter):
-        expected = runs.load_profile(chapter, profile)
-        assert vars(runs.settings(chapter, profile, **defaults)) == expected
+    for profile in parameters.profiles(chapter):
+        expected = parameters.load_profile(chapter, profile)
+        assert vars(parameters.settings(chapter, profile, **defaults)) == expected
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_committed_chapter_is_the_recorded_run(here, chapter):
-    manifest = manifests.recorded(chapter, runs.parameters(chapter)["profile"].default)
+    manifest = manifests.recorded(chapter, parameters.parameters(chapter)["profile"].default)
     assert manifest is not None
-    found = [metric.as_dict() for metric in runs.collect_metrics(load(chapter))]
+    found = [metric.as_dict() for metric in ledger.collect_metrics(load(chapter))]
     assert found == manifest["metrics"]
-    sources = manifests.digest_notebook(load(chapter))
+    sources = documents.digest_notebook(load(chapter))
     assert sources == manifest["inputs"]["notebook"], "the source changed; record the run again"
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_no_claim_is_left_untried_without_a_reason(here, chapter):
-    found = runs.collect_metrics(load(chapter))
+    found = ledger.collect_metrics(load(chapter))
     verdicts = claims.verdicts(chapter, {metric.name: metric for metric in found})
     silent = [
         claim["id"]
         for claim in claims.load(chapter)["claims"]
-        if verdicts[claim["id"]] != claims.REPRODUCED and not claim.get("reason")
+        if verdicts[claim["id"]] != rule.REPRODUCED and not claim.get("reason")
     ]
     assert silent == []
 
@@ -108,7 +107,7 @@ def test_committed_scoreboard_is_current(here):
         for output in cell.get("outputs", [])
         if "text/html" in output.get("data", {})
     ]
-    assert shown == [report.scoreboard().html]
+    assert shown == [pages.scoreboard().html]
 
 
 # --- the guard catches planted faults ---------------------------------------------------------
@@ -241,7 +240,7 @@ def deterministic(notebook, chapter):
         for condition in claim["conditions"]
         if condition.get("show") == "threshold"
     }
-    found = runs.collect_metrics(notebook)
+    found = ledger.collect_metrics(notebook)
     return {m.name: m.value for m in found if m.name not in timed and m.unit != "s"}
 
 

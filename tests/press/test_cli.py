@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from press import cli
+from press import cli, documents
 from press.judge import manifests
 
 CONFIG = {
@@ -38,7 +38,7 @@ def test_list_shows_chapters_profiles_and_times(book, call):
     manifest = manifests.build(
         "01_demo", "laptop", {}, [], device="cpu", wall_s=61.4, artefacts={}, found={}
     )
-    manifests.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
+    documents.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
     text = call("list", "01_demo")
     assert "01_demo" in text
     assert "laptop     61 s on" in text
@@ -60,7 +60,7 @@ def test_claims_without_and_with_a_record(book, call):
     manifest["metrics"] = [
         {"name": "forms", "value": 1e-15, "ci": None, "n": None, "unit": None, "note": None}
     ]
-    manifests.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
+    documents.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
     text = call("claims", "01_demo", "--check")
     assert "1 reproduced, 0 partly, 0 not reproduced, 1 not tried" in text
     assert "D01  reproduced" in text
@@ -68,7 +68,7 @@ def test_claims_without_and_with_a_record(book, call):
 
     worse = json.loads(json.dumps(manifest))
     worse["metrics"][0]["value"] = 1.0
-    manifests.write_json(book.root / "results" / "01_demo" / "laptop" / "manifest.json", worse)
+    documents.write_json(book.root / "results" / "01_demo" / "laptop" / "manifest.json", worse)
     text = call("claims", "--check", status=1)
     assert "01_demo D01: was reproduced, is not reproduced" in text
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from diffbook import schedules as sc
 from diffbook.inverse.blocks import gains as bs
 from diffbook.inverse.blocks import problem as bl
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.schedules import levels as sc
 
 AB = sc.ddpm_respaced(6)
 WEIGHTS = np.array([0.3, 0.05, 0.4, 0.1, 0.9, 0.2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import oracles_posterior as oracle
 
-from diffbook.inverse import filters as ps
+from diffbook import inverse as ps
 
 
 def library(g: oracle.Setting) -> ps.Problem:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
-from chapters.posterior.synthetic import synthetic_prior
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chapters.posterior.synthetic import synthetic_prior, synthetic_problems
+from diffbook import inverse, schedules
+from diffbook.inverse import gains, published
 from diffbook.inverse import gains as guidance
-from diffbook.inverse import operators as inverse
-from diffbook.inverse import published as zero_shot
 from diffbook.inverse.blocks import gains as block_samplers
 from diffbook.inverse.blocks import problem as blocks
 from diffbook.inverse.exact import gaussian_vjp
-from diffbook.schedules import levels as schedules
+from diffbook.inverse.filters import PosteriorTransfer, Steps, compose
+from diffbook.inverse.problem import Problem
+from diffbook.priors.gaussian import GaussianPrior
+
+Array = NDArray[np.float64]
 
 
 def block_errors(seed: int = 0, d: int = 32, S: int = 10, sigma_y: float = 0.2) -> dict[str, float]:
@@ -51,25 +57,25 @@ def block_errors(seed: int = 0, d: int = 32, S: int = 10, sigma_y: float = 0.2) 
         vjp = gaussian_vjp(prior)
         pairs = {
             "DPS": (
-                zero_shot.dps(prior.denoise, x_T, ab, weights=weights, vjp=vjp, **kwargs),
+                published.dps(prior.denoise, x_T, ab, weights=weights, vjp=vjp, **kwargs),
                 block_samplers.dps(problem, ab, weights),
             ),
             "PiGDM": (
-                zero_shot.pigdm(prior.denoise, x_T, ab, vjp=vjp, **kwargs),
+                published.pigdm(prior.denoise, x_T, ab, vjp=vjp, **kwargs),
                 block_samplers.pigdm(problem, ab),
             ),
             "DiffPIR": (
-                zero_shot.diffpir(
+                published.diffpir(
                     prior.denoise, x_T, ab, weights=np.full(S, 7.0), zeta=0.0, **kwargs
                 ),
                 block_samplers.diffpir(problem, ab, np.full(S, 7.0), zeta=0.0),
             ),
-            "ideal": (zero_shot.ideal(prior, x_T, ab, **kwargs), block_samplers.ideal(problem, ab)),
+            "ideal": (published.ideal(prior, x_T, ab, **kwargs), block_samplers.ideal(problem, ab)),
         }
-        for name, (run, gains) in pairs.items():
+        for name, (run, steps) in pairs.items():
             modes = _apply(
                 problem,
-                block_samplers.compose(problem, ab, gains),
+                block_samplers.compose(problem, ab, steps),
                 forward(x_T[0]),
                 op.to_coords(y)[0],
             )
@@ -90,3 +96,229 @@ def _apply(
     modes = np.zeros(problem.lam.size, out.dtype)
     modes[problem.modes] = out[..., 0]
     return modes
+
+
+# --- checks by sampling -----------------------------------------------------------------------
+
+
+def draw(problem: Problem, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Draw true modes and their measurements (n, m), as complex circular Gaussians.
+
+    A stand-in for the modes of real signals with the same second moments, mode by mode.
+    """
+    x0 = problem.mu0 + np.sqrt(problem.lam) * _normal(rng, (n, problem.lam.size))
+    return x0, problem.h * x0 + problem.sigma_y * _normal(rng, x0.shape)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex128]:
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
+
+
+def z_scores(
+    problem: Problem, alpha_bar: ArrayLike, steps: Steps, n: int, rng: np.random.Generator
+) -> Array:
+    """Run a sampler on drawn measurements and standardise its moments by the closed form.
+
+    Returns
+    -------
+    ndarray, shape (4 m,)
+        Per mode: real and imaginary part of the output's average, variance given y, and distortion.
+        Standard normal if the closed form is right.
+    """
+    x0, y = draw(problem, n, rng)
+    found = inverse.run(
+        problem, alpha_bar, steps, _normal(rng, x0.shape), y, lambda s: _normal(rng, x0.shape)
+    )
+    t = compose(problem, alpha_bar, steps)
+    given_y = found - (t.D2 * problem.mu0 + t.D3 * y)
+    centre = (t.mean_response - 1.0) * problem.mu0
+    mode_mse = problem.lam_p + np.abs(t.D3 - problem.K) ** 2 * problem.S_y + t.V
+    scores = []
+    mean = np.mean(found - t.mean_response * problem.mu0, axis=0)
+    half = np.sqrt(t.output_spectrum / (2.0 * n))
+    scores += [mean.real / half, mean.imag / half]
+    for sample, variance in ((given_y, t.V), (found - x0 - centre, mode_mse)):
+        power = np.mean(np.abs(sample) ** 2, axis=0)
+        scores.append((power / variance - 1.0) * np.sqrt(n))
+    return np.concatenate(scores)
+
+
+def measured_coverage(
+    prior: GaussianPrior,
+    problem: Problem,
+    alpha_bar: ArrayLike,
+    steps: Steps,
+    levels: ArrayLike,
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[Array, Array, Array]:
+    """Share of true pixels inside a sampler's central intervals, from sampler runs alone.
+
+    Every signal is measured and restored twice, with noise and with none; the second run is the
+    sampler's mean given y, and their difference gives its spread.
+
+    Returns
+    -------
+    mean, low, high : ndarray, shape (len(levels),)
+        With the 95 % interval; the pixels of one signal depend on each other, signals do not.
+    """
+    from scipy.special import ndtri
+
+    def modes() -> NDArray:
+        return prior.to_spectral(rng.standard_normal((n, *prior.shape))).reshape(n, -1)
+
+    x0 = prior.sample(n, rng)
+    y = problem.h * prior.to_spectral(x0).reshape(n, -1) + problem.sigma_y * modes()
+    zero = np.zeros_like(y)
+    centre = inverse.run(problem, alpha_bar, steps, zero, y, lambda s: zero)
+    drawn = inverse.run(problem, alpha_bar, steps, modes(), y, lambda s: modes())
+    centre, drawn = (prior.from_spectral(v.reshape(n, *prior.shape)) for v in (centre, drawn))
+    s = np.sqrt(np.mean((drawn - centre) ** 2))
+    z = ndtri(0.5 + 0.5 * np.asarray(levels))
+    shares = np.array([np.mean(np.abs(x0 - centre) <= width * s, axis=1) for width in z])
+    mean, half = shares.mean(axis=1), 1.96 * shares.std(axis=1) / np.sqrt(n)
+    return mean, mean - half, np.minimum(mean + half, 1.0)
+
+
+def conditional_w2(
+    prior: GaussianPrior, problem: Problem, transfer: PosteriorTransfer, y: ArrayLike
+) -> tuple[float, float]:
+    """W2^2 between sampler and exact posterior for one measurement: by matrices, and mode by mode.
+
+    Parameters
+    ----------
+    y : array_like, shape of a signal
+        The measurement, in the signal domain.
+    """
+    from diffbook.priors.distances import w2_gaussian
+
+    y_modes = prior.to_spectral(np.asarray(y)[None]).ravel()
+    means = (transfer.D2 * problem.mu0 + transfer.D3 * y_modes, problem.mean_given(y_modes))
+    F = np.fft.fft(np.eye(prior.d), norm="ortho")
+    covs = [((F.conj().T * v) @ F).real for v in (transfer.V, problem.lam_p)]
+    signals = [prior.from_spectral(m.reshape(1, *prior.shape)).ravel() for m in means]
+    by_matrices = w2_gaussian(signals[0], covs[0], signals[1], covs[1]) ** 2
+    return by_matrices, float(np.sum(np.abs(means[0] - means[1]) ** 2) + transfer.std.sum())
+
+
+# --- published algorithms against gains -------------------------------------------------------
+
+
+def shared_noise_errors(
+    seed: int = 0, S: int = 10, sizes: Sequence[int] = (63, 64)
+) -> dict[str, float]:
+    """Run every method as published, on signals, and as a filter, under the same noise.
+
+    A blur with a phase, a prior with a mean, three signals; guidance by automatic differentiation.
+
+    Returns
+    -------
+    dict
+        Largest difference of the outputs relative to their largest value, over the sizes.
+    """
+    errors: dict[str, float] = {}
+    for d in sizes:
+        for name, error in _shared_noise_errors(d, S, seed).items():
+            errors[name] = max(error, errors.get(name, 0.0))
+    return errors
+
+
+def _shared_noise_errors(d: int, S: int, seed: int) -> dict[str, float]:
+    import torch
+
+    from diffbook import inverse
+    from diffbook.inverse import published
+
+    prior, problems = synthetic_problems(d)
+    p, ab, rng = problems["A"], schedules.ddpm_respaced(S), np.random.default_rng([seed, d])
+    op = inverse.Blur.from_transfer(p.h)
+    x_T, y = rng.standard_normal((3, d)), op.forward(prior.sample(3, rng))
+    y = y + p.sigma_y * rng.standard_normal(y.shape)
+    z = rng.standard_normal((S + 1, 3, d))
+    # MCG's second noise enters through the inverse of H, whose phase is undone here.
+    phase = np.exp(1j * np.angle(p.h))
+    turned = prior.from_spectral(phase * prior.to_spectral(z.reshape(-1, d))).reshape(z.shape)
+
+    def noise(s: int, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(z[s])
+
+    weight = inverse.reference(p, ab)
+    kwargs = {"y": torch.as_tensor(y), "operator": op, "sigma_y": p.sigma_y}
+    noisy = {**kwargs, "noise": noise}
+    other = {**kwargs, "noise_y": lambda s, y: torch.as_tensor(turned[s])}
+    # method: (published algorithm, its arguments, the same as gains)
+    pairs = {
+        "DPS": (published.dps, {**kwargs, "weights": weight}, gains.dps(p, ab, weight)),
+        "DPS, eta = 1": (
+            published.dps,
+            {**noisy, "weights": weight, "eta": 1.0},
+            gains.dps(p, ab, weight, eta=1.0),
+        ),
+        "PiGDM": (published.pigdm, kwargs, gains.pigdm(p, ab)),
+        "DiffPIR": (
+            published.diffpir,
+            {**noisy, "weights": np.full(S, 7.0)},
+            gains.diffpir(p, ab, np.full(S, 7.0)),
+        ),
+        "DDNM": (published.ddnm, {**noisy, "rcond": 0.05}, gains.ddnm(p, ab, rcond=0.05)),
+        "DDNM+": (published.ddnm_plus, noisy, gains.ddnm_plus(p, ab)),
+        "DDRM": (published.ddrm, {**noisy, "eta_b": 0.9}, gains.ddrm(p, ab, eta_b=0.9)),
+        "ALD": (published.ald, kwargs, gains.ald(p, ab, np.ones(S))),
+        "MCG": (
+            published.mcg,
+            {**other, "weights": weight, "rcond": 0.05},
+            gains.mcg(p, ab, weight, rcond=0.05),
+        ),
+    }
+    found = {}
+    for name, (sample, arguments, steps) in pairs.items():
+        signals = sample(prior.denoise, torch.as_tensor(x_T), ab, **arguments).sample.numpy()
+        spectra = [prior.to_spectral(v) for v in (x_T, y)]
+        filtered = inverse.run(p, ab, steps, *spectra, lambda s: prior.to_spectral(z[s]))
+        gap = signals - prior.from_spectral(filtered)
+        found[name] = float(np.abs(gap).max() / np.abs(signals).max())
+    return found
+
+
+def autograd_gradient(
+    problem: Problem,
+    alpha_bar: ArrayLike,
+    theta: ArrayLike,
+    method: inverse.Method,
+    **options: float,
+) -> Array:
+    """Gradient of ``E_y W2^2`` by the weights from automatic differentiation.
+
+    The sampler is unrolled in torch from the gains of the methods' table, independently of the
+    adjoint recursion; for DPS, PiGDM and DiffPIR.
+    """
+    import torch
+
+    eta, zeta = options.get("eta", 0.0), options.get("zeta", 0.1)
+    lam, h, mu0, count = (
+        torch.tensor(v) for v in (problem.lam, problem.h, np.abs(problem.mu0), problem.count)
+    )
+    weight = torch.tensor(np.asarray(theta), requires_grad=True)
+    D3, V, m = torch.zeros_like(lam), torch.ones_like(lam), torch.zeros_like(lam)
+    for s in range(len(alpha_bar) - 1, 0, -1):
+        ab, ab_next = float(alpha_bar[s]), float(alpha_bar[s - 1])
+        c2 = eta**2 * (1 - ab_next) / (1 - ab) * (1 - ab / ab_next)
+        c2 = zeta * (1 - ab_next) if method == "diffpir" else c2
+        a = ((1 - ab_next - c2) / (1 - ab)) ** 0.5
+        b = ab_next**0.5 - ab**0.5 * a
+        w, theta_s = ab**0.5 * lam / (ab * lam + 1 - ab), weight[s - 1]
+        gain = {
+            "dps": lambda w=w, t=theta_s: 2 * t * w * h,
+            "pigdm": lambda w=w, t=theta_s, r2=1 - ab: t * w * h / (r2 * h**2 + problem.sigma_y**2),
+            "diffpir": lambda b=b, t=theta_s, s2=(1 - ab) / ab: (
+                b * h / (h**2 + t * problem.sigma_y**2 / s2)
+            ),
+        }[method]()
+        G = a + (b - gain * h) * w
+        m = G * m + (b - gain * h) * (1 - ab**0.5 * w) + gain * h
+        D3, V = G * D3 + gain, G**2 * V + c2
+    S_y, K = torch.tensor(problem.S_y), torch.tensor(problem.K)
+    spread = (V.sqrt() - torch.tensor(problem.lam_p).sqrt()) ** 2
+    loss = (count * ((m - 1) ** 2 * mu0**2 + (D3 - K) ** 2 * S_y + spread)).sum()
+    (grad,) = torch.autograd.grad(loss, weight)
+    return grad.numpy()

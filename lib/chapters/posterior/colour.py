@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import operators as inverse
-from diffbook.inverse import published as zero_shot
+from diffbook import inverse
+from diffbook.inverse import published
 from diffbook.inverse.design import design_weights
 from diffbook.inverse.exact import gaussian_vjp
-from diffbook.inverse.filters import Problem, make_problem, merged
+from diffbook.inverse.problem import Problem, make_problem, merged
 from diffbook.metrics.restoration import psnr
 from diffbook.nets.foreign import Pretrained
 from diffbook.priors.colour import ChannelPriors
-from diffbook.samplers.unguided import initial_noise
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.samplers.protocol import initial_noise
+from diffbook.schedules.families import ddpm_respaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +90,11 @@ def deblur_colour(
     for S in steps:
         ab = ddpm_respaced(S) if pretrained is None else pretrained.schedule(ddpm_respaced(S))
         tame = {} if pretrained is None else {"cap": "no-overshoot", "tikhonov": 1e-3}
-        zeta, _ = guidance.best_normalised(problem, ab)
+        zeta, _ = inverse.best_normalised(problem, ab)
         methods = {
             "designed": design_weights(problem, ab, "dps", n_bins=128, **tame).weights,
-            "best zeta' of the model": zero_shot.normalised(zeta),
-            "zeta' = 1": zero_shot.normalised(1.0),
+            "best zeta' of the model": published.normalised(zeta),
+            "zeta' = 1": published.normalised(1.0),
         }
         for name, weights in methods.items():
             parts = [
@@ -128,11 +127,11 @@ def _restore(
     kwargs = {"operator": op, "sigma_y": sigma_y, "weights": weights}
     if pretrained is None:
         vjp = gaussian_vjp(prior)
-        return zero_shot.dps(prior.denoise, x_T, alpha_bar, y=y, vjp=vjp, **kwargs).sample
+        return published.dps(prior.denoise, x_T, alpha_bar, y=y, vjp=vjp, **kwargs).sample
     import torch
 
     x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
-    return zero_shot.dps(pretrained.denoiser, x_T, alpha_bar, y=y, **kwargs).sample.numpy()
+    return published.dps(pretrained.denoiser, x_T, alpha_bar, y=y, **kwargs).sample.numpy()
 
 
 def summarise(rows: Sequence[ColourRow]) -> dict[str, list[float]]:

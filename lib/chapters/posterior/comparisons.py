@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chapters.posterior.restoration import Cell
-from diffbook.metrics.restoration import crossed_ci
-from diffbook.metrics.samples import mean_ci, paired_ci
+from diffbook.metrics.intervals import crossed_ci, mean_ci, paired_ci
 
 Triple = tuple[float, float, float]
 

@@ -18,13 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from chapters.posterior import deepinv as peer
-from diffbook.inverse import filters as posterior
-from diffbook.inverse import gains as guidance
+from chapters.posterior import deepinv
+from diffbook import inverse
+from diffbook.inverse import gains
 from diffbook.inverse.operators import Blur, gaussian_kernel, measure
 from diffbook.priors.gaussian import GaussianPrior
-from press import paths
-from press.judge import manifests
+from press import paths, records
 
 SIZE, S, SIGMA_Y = 32, 20, 0.2
 
@@ -45,25 +44,25 @@ class Case(NamedTuple):
     x_T: NDArray[np.float64]
     y: NDArray[np.float64]
 
-    def closed(self, method: Callable[..., posterior.Steps], *weights: ArrayLike) -> NDArray:
+    def closed(self, method: Callable[..., inverse.Steps], *weights: ArrayLike) -> NDArray:
         """Run a method of `diffbook.inverse.gains` as one gain per frequency, and return its images."""
-        problem = posterior.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+        problem = inverse.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
         modes = (self.prior.to_spectral(v).reshape(len(v), -1) for v in (self.x_T, self.y))
         steps = method(problem, self.alpha_bar, *weights)
-        x = posterior.run(problem, self.alpha_bar, steps, *modes)
+        x = inverse.run(problem, self.alpha_bar, steps, *modes)
         return self.prior.from_spectral(x.reshape(self.x_T.shape))
 
-    def theirs(self, method: peer.Method, **options: float) -> NDArray:
+    def theirs(self, method: deepinv.Method, **options: float) -> NDArray:
         """Run deepinv's sampler and return its images."""
-        return peer.sample(
+        return deepinv.sample(
             method, self.prior, torch.from_numpy(self.x_T), S, y=torch.from_numpy(self.y),
             operator=self.operator, sigma_y=SIGMA_Y, **options,
         ).numpy()  # fmt: skip
 
     def annealed(self) -> NDArray[np.float64]:
         """Weights of DPS that deepinv calls annealed, (S,)."""
-        problem = posterior.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
-        return guidance.dps_annealed(problem, self.alpha_bar)
+        problem = inverse.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+        return inverse.dps_annealed(problem, self.alpha_bar)
 
 
 def make_case(seed: int = 0) -> Case:
@@ -72,7 +71,7 @@ def make_case(seed: int = 0) -> Case:
     operator = Blur.from_kernel(gaussian_kernel(1.5, ndim=2), (SIZE, SIZE))
     x0 = prior.sample(4, rng)
     y = measure(operator, x0, SIGMA_Y, rng.standard_normal(x0.shape))
-    return Case(prior, operator, peer.schedule(S), rng.standard_normal(x0.shape), y)
+    return Case(prior, operator, deepinv.schedule(S), rng.standard_normal(x0.shape), y)
 
 
 def relative(a: NDArray, b: NDArray) -> float:
@@ -89,14 +88,14 @@ def differences(seed: int = 0) -> dict[str, float]:
         Largest difference of four images relative to their largest value, by method.
     """
     case = make_case(seed)
-    kappa, converged = guidance.kappa(case.alpha_bar), {"cg_max_iter": 60, "cg_tol": 1e-7}
+    kappa, converged = gains.kappa(case.alpha_bar), {"cg_max_iter": 60, "cg_tol": 1e-7}
     pairs = {
-        "annealed DPS": (case.theirs("dps"), case.closed(guidance.dps, case.annealed())),
-        "PiGDM": (case.theirs("pigdm"), case.closed(guidance.pigdm, kappa)),
-        "ALD": (case.theirs("ald"), case.closed(guidance.ald, np.ones(S))),
+        "annealed DPS": (case.theirs("dps"), case.closed(gains.dps, case.annealed())),
+        "PiGDM": (case.theirs("pigdm"), case.closed(gains.pigdm, kappa)),
+        "ALD": (case.theirs("ald"), case.closed(gains.ald, np.ones(S))),
         "moment matching": (
             case.theirs("moment_matching", **converged),
-            case.closed(guidance.ideal),
+            case.closed(gains.ideal),
         ),
     }
     return {name: relative(other, exact) for name, (other, exact) in pairs.items()}
@@ -126,8 +125,8 @@ def load() -> dict:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Compare with deepinv and record the differences."""
-    if peer.missing():
-        raise click.ClickException(peer.missing())
+    if deepinv.missing():
+        raise click.ClickException(deepinv.missing())
     from importlib.metadata import version
 
     document = {
@@ -139,7 +138,7 @@ def main() -> None:
         "sigma_y": SIGMA_Y,
         "differences": {name: float(f"{value:.2g}") for name, value in differences().items()},
     }
-    manifests.write_text(default_path(), json.dumps(document, indent=1) + "\n")
+    records.write(default_path(), document)
     click.echo(json.dumps(document["differences"]))
 
 

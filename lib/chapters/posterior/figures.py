@@ -11,20 +11,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.draw.parts import LOSS, distinct, gaps, narrow_log_ticks, room, step_axis
-from diffbook.draw.style import (
-    COLORS,
-    INK,
+from diffbook.draw.parts import (
+    LOSS,
+    distinct,
     done,
     filled,
-    label,
+    gaps,
     legend_below,
+    narrow_log_ticks,
     panels,
     positive,
+    room,
     sparse,
-    style,
+    step_axis,
     vector,
 )
+from diffbook.draw.style import COLORS, INK, label, style
 
 __all__ = ["agreement", "coverage", "loss_vs_steps", "perception_distortion", "sensitivity"]
 

@@ -14,22 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.draw.parts import distinct, few_log_ticks, lowest, room
-from diffbook.draw.style import (
-    COLORS,
-    GREY,
-    INK,
-    PANEL,
+from diffbook.draw.parts import (
+    distinct,
     done,
+    few_log_ticks,
     filled,
-    label,
     legend_below,
+    lowest,
     panels,
     positive,
+    room,
     sparse,
-    style,
     vector,
 )
+from diffbook.draw.style import COLORS, GREY, INK, PANEL, label, style
 
 __all__ = ["decomposition", "one_frequency", "transfer_of_methods"]
 

@@ -8,17 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from diffbook.draw.style import (
-    INK,
-    SEQUENCE,
-    done,
-    filled,
-    legend_below,
-    panels,
-    positive,
-    style,
-    vector,
-)
+from diffbook.draw.parts import done, filled, legend_below, panels, positive, vector
+from diffbook.draw.style import INK, SEQUENCE, style
 
 
 def mismatch(

@@ -15,19 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.draw.parts import distinct, few_log_ticks, lowest, room
-from diffbook.draw.style import (
-    INK,
-    PANEL,
-    SEQUENCE,
+from diffbook.draw.parts import (
+    distinct,
     done,
+    few_log_ticks,
     filled,
-    label,
     legend_below,
+    lowest,
     panels,
     positive,
+    room,
     vector,
 )
+from diffbook.draw.style import INK, PANEL, SEQUENCE, label
 
 __all__ = ["paired_differences", "quality", "restoration_grid"]
 

@@ -14,24 +14,21 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from chapters.posterior.figures import loss_vs_steps
-from diffbook.draw.parts import LOSS, distinct, few_log_ticks, narrow_log_ticks, room
-from diffbook.draw.style import (
-    COLORS,
-    GREY,
-    INK,
-    PANEL,
-    SEQUENCE,
+from diffbook.draw.parts import (
+    LOSS,
+    distinct,
     done,
+    few_log_ticks,
     filled,
-    label,
     legend_below,
-    looks,
+    narrow_log_ticks,
     panels,
     plain_log_ticks,
     positive,
-    style,
+    room,
     vector,
 )
+from diffbook.draw.style import COLORS, GREY, INK, PANEL, SEQUENCE, label, looks, style
 
 __all__ = [
     "basins",

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from chapters.posterior.restoration import Weights, measured, network, restore, rule
 from chapters.posterior.tasks import images, make_task, noise_seeds
 from chapters.posterior.wiener import Setting, posterior_mean, rules
-from diffbook.inverse import operators as inverse
-from diffbook.inverse import published as zero_shot
+from diffbook import inverse
+from diffbook.inverse import published
 from diffbook.inverse.exact import gaussian_vjp
-from diffbook.samplers.unguided import initial_noise
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.samplers.protocol import initial_noise
+from diffbook.schedules.families import ddpm_respaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def wiener_gallery(
     x0 = images("photos", "test", count, shape[0])
     noise = initial_noise(noise_seeds(seed, 0, count, 0), shape)
     y = inverse.measure(case.operator, x0, case.sigma_y, noise)[list(which)]
-    x = zero_shot.dps(
+    x = published.dps(
         case.prior.denoise, initial_noise(noise_seeds(seed, 0, n * draws, 4), shape),
         ddpm_respaced(S), y=np.repeat(y, draws, axis=0), operator=case.operator,
         sigma_y=case.sigma_y, weights=rules(case, S, zeta)[method][0],

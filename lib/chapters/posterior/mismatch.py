@@ -26,12 +26,12 @@ from chapters.posterior.tasks import (
     prior,
     state_power,
 )
-from diffbook.inverse import published as zero_shot
+from diffbook.inverse import published
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.walk import differentiated
+from diffbook.samplers.protocol import initial_noise
 from diffbook.samplers.transfer import step_coefficients
-from diffbook.samplers.unguided import initial_noise
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.schedules.families import ddpm_respaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +233,7 @@ def path(
         power[s] = float(centred.square().mean()) / nominal[s]
         clipped[s] = float((at["x0_hat"].abs() >= CLIP[1]).float().mean())
 
-    zero_shot.dps(
+    published.dps(
         network(data, k), x_T, alpha_bar, y=y, operator=task.operator, sigma_y=task.sigma_y,
         weights=weights, callback=note,
     )  # fmt: skip

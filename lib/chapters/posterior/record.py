@@ -11,7 +11,6 @@ image was looked at.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -44,19 +43,22 @@ from chapters.posterior.tasks import (
     make_task,
     noise_seeds,
 )
-from chapters.spectral.signals import one_thread_each, torch_threads
 from diffbook.metrics.restoration import psnr
+from diffbook.threads import one_thread_each, torch_threads
 from press import paths
-from press.judge import manifests
+from press.records import provenance, read, short, write
 
 #: Values of zeta' among which the heuristic zeta'/|r| is tuned.
 GRID = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 
+
 #: Validation images per training seed for the tuning, and test images for the cells.
 N_VALIDATION, N_TEST = 24, 100
 
+
 #: Largest number of steps of the methods beside DPS.
 MORE_STEPS = 50
+
 
 METRICS = ("PSNR", "SSIM", "consistency", "pixels", "gabor", "spectrum dB")
 
@@ -191,7 +193,7 @@ def tune(
 def best(grid: Sequence[float], quality: NDArray) -> dict[str, Any]:
     """Value with the best quality, and whether it is at an end of the grid."""
     i = int(np.argmax(quality))
-    return {"zeta": grid[i], "at_end": i in (0, len(grid) - 1), "PSNR": _short(quality)}
+    return {"zeta": grid[i], "at_end": i in (0, len(grid) - 1), "PSNR": short(quality)}
 
 
 def make_tuning(say: Callable[[str], None], steps: Sequence[int] = STEPS) -> dict[str, Any]:
@@ -206,7 +208,7 @@ def make_tuning(say: Callable[[str], None], steps: Sequence[int] = STEPS) -> dic
                 key = {"data": data, "task": name, "S": S}
                 tuning.append(key | best(GRID, tune(data, name, S)))
                 for sampler in ("dps", "pigdm", "diffpir") if S <= MORE_STEPS else ("dps",):
-                    found = _short(designed_weights(data, name, S, sampler), 6)
+                    found = short(designed_weights(data, name, S, sampler), 6)
                     weights.append(key | {"sampler": sampler, "weights": found})
                 say(f"{data} {name} S={S}: zeta' = {tuning[-1]['zeta']}")
     return {"wiener": wiener, "tuning": tuning, "weights": weights}
@@ -235,42 +237,14 @@ def make_cells(
     return {"cells": cells, "differences": differences}
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
-    """Write a record atomically as JSON; tables (lists of dicts) as columns and one row a line."""
-    parts = []
-    for key, value in document.items():
-        text = json.dumps(value, allow_nan=False)
-        if isinstance(value, list):
-            columns = list(value[0]) if value else []
-            rows = (json.dumps([row[c] for c in columns], allow_nan=False) for row in value)
-            lines = ",\n  ".join(rows)
-            text = f'{{"columns": {json.dumps(columns)}, "rows": [\n  {lines}\n ]}}'
-        parts.append(f' "{key}": {text}')
-    manifests.write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read what `write` wrote."""
-    found = json.loads(path.read_text("utf-8"))
-    for key, value in found.items():
-        if isinstance(value, dict) and set(value) == {"columns", "rows"}:
-            found[key] = [dict(zip(value["columns"], row, strict=True)) for row in value["rows"]]
-    return found
-
-
 def _summary(cell: Cell) -> dict[str, Any]:
     key = {k: getattr(cell, k) for k in ("data", "task", "S", "method", "seed", "nfe")}
-    return key | {metric: _short([cell.value(metric)], 5)[0] for metric in METRICS}
+    return key | {metric: short([cell.value(metric)], 5)[0] for metric in METRICS}
 
 
 def _plain(difference: Difference) -> dict[str, Any]:
     found = asdict(difference)
-    return {k: _short(v, 5) if isinstance(v, tuple) else v for k, v in found.items()}
-
-
-def _short(values: Any, digits: int = 4) -> list[float]:
-    """Round to significant digits: what lies below is not ours to claim, and fills the file."""
-    return [float(f"{v:.{digits}g}") for v in np.asarray(values, dtype=np.float64).ravel()]
+    return {k: short(v, 5) if isinstance(v, tuple) else v for k, v in found.items()}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -292,7 +266,7 @@ def main(part: str, out: Path | None) -> None:
     about = {
         "command": "python -m chapters.posterior.record", "seed": 0, "training_seeds": SEEDS,
         "steps": STEPS, "grid": GRID, "n_validation": N_VALIDATION, "n_test": N_TEST,
-        "tikhonov": TIKHONOV, "packages": manifests.packages(), "threads": 1,
+        "tikhonov": TIKHONOV, **provenance(), "threads": 1,
     }  # fmt: skip
     with one_thread_each():
         if part == "cells":

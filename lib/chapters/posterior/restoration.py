@@ -30,13 +30,14 @@ from chapters.posterior.tasks import (
     noise_seeds,
     trimmed,
 )
-from chapters.spectral.signals import image_metrics, one_thread_each, torch_threads
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import operators as inverse
-from diffbook.inverse import published as zero_shot
+from diffbook import inverse, samplers
+from diffbook.inverse import gains, published
 from diffbook.metrics.restoration import consistency, psnr, ssim
-from diffbook.samplers.unguided import initial_noise, step_noise
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.metrics.samples import image_metrics
+from diffbook.samplers.protocol import initial_noise, step_noise
+from diffbook.schedules.families import ddpm_respaced
+from diffbook.threads import one_thread_each, torch_threads
+from press import paths
 
 #: Range that a network's answer is clamped to: the images' [-1, 1] with a margin.
 CLIP = (-1.5, 1.5)
@@ -95,12 +96,12 @@ class Cell:
 @cache
 def network(data: str, seed: int) -> Callable:
     """Load the recorded denoiser of one training seed, differentiable and clamped."""
-    from diffbook.nets.training import load_weights, weights_path
+    from diffbook.nets.store import load_weights
     from diffbook.nets.unet import as_denoiser
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, _ = load_weights(weights_path(data, seed))
-    return zero_shot.clipped(as_denoiser(model, device, differentiable=True), *CLIP)
+    model, _ = load_weights(paths.weights_file(data, seed))
+    return samplers.clipped(as_denoiser(model, device, differentiable=True), *CLIP)
 
 
 def measured(task: Task, x0: NDArray, seed: int, k: int) -> NDArray[np.float64]:
@@ -137,7 +138,7 @@ def rule(
     if method in ("tuned", "standard"):
         return "dps", float(zeta if method == "tuned" else 1.0), {}
     if method == "PiGDM published":
-        return "pigdm", guidance.pigdm_published(ddpm_respaced(S)), {}
+        return "pigdm", gains.pigdm_published(ddpm_respaced(S)), {}
     if method == "DiffPIR 7":
         return "diffpir", np.full(S, 7.0), {}
     sampler = {"PiGDM designed": "pigdm", "DiffPIR designed": "diffpir"}.get(method, "dps")
@@ -182,10 +183,10 @@ def restore(
     nfe : int
         Denoiser calls.
     """
-    weights = zero_shot.normalised(weights) if isinstance(weights, float) else weights
+    weights = published.normalised(weights) if isinstance(weights, float) else weights
     like = torch.empty(0, dtype=torch.float32)
     x_T = initial_noise(seeds, task.operator.shape, like)
-    call = getattr(zero_shot, sampler)
+    call = getattr(published, sampler)
     result = call(
         denoiser, x_T, ddpm_respaced(S), y=torch.as_tensor(y, dtype=torch.float32),
         operator=task.operator, sigma_y=task.sigma_y, weights=weights,

@@ -12,13 +12,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from diffbook.inverse import operators as inverse
+from diffbook import inverse
 from diffbook.inverse.blocks import problem as blocks
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.blocks.design import design_weights
 from diffbook.inverse.blocks.gains import inner
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.schedules.families import ddpm_respaced
 
 SIDES = {"photos": 16, "digits": 8}
 TASKS = ("deblurring", "super-resolution", "inpainting", "denoising")

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chapters.posterior.synthetic import w2
-from diffbook.inverse import design as weights
-from diffbook.inverse import filters as posterior
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import operators as inverse
-from diffbook.inverse.filters import PosteriorTransfer, Problem, Steps, compose
+from diffbook import inverse, schedules
+from diffbook.inverse import gains
+from diffbook.inverse.filters import PosteriorTransfer, Steps, compose
+from diffbook.inverse.problem import Problem
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules import design
-from diffbook.schedules import levels as schedules
 
 Array = NDArray[np.float64]
 
@@ -35,7 +33,7 @@ def estimator(problem: Problem, share: float = 1.0, *, spread: bool = False) -> 
     spread : bool
         Add the posterior's variance: with ``share = 1``, an exact posterior sample.
     """
-    stretch = np.sqrt(posterior.ratio(1.0, problem.rho))
+    stretch = np.sqrt(inverse.ratio(1.0, problem.rho))
     D3 = problem.K * (share + (1.0 - share) * stretch)
     zero = np.zeros(problem.lam.size)
     return PosteriorTransfer(
@@ -45,7 +43,7 @@ def estimator(problem: Problem, share: float = 1.0, *, spread: bool = False) -> 
 
 def plane_gaps(problem: Problem) -> Array:
     """Relative differences between optimal estimators, as filters, and the bounds of the plane."""
-    plane = posterior.distortion_perception(problem, points=3)
+    plane = inverse.distortion_perception(problem, points=3)
     sample = estimator(problem, spread=True)
     pairs = [
         *(
@@ -69,7 +67,7 @@ def plane_bounds(
     problem: Problem,
 ) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
     """Points (MSE, W2^2) of the MMSE estimate, the map and the posterior sample, and the bound."""
-    plane = posterior.distortion_perception(problem)
+    plane = inverse.distortion_perception(problem)
     points = {
         "MMSE": (plane["d_min"], plane["p_max"]),
         "map": (plane["d_map"], 0.0),
@@ -137,11 +135,11 @@ def schedule_and_weights(problem: Problem, S: int, **kwargs) -> dict[str, float]
         ("DDPM's schedule", schedules.ddpm_respaced(S)),
         ("posterior schedule", posterior_schedule(problem, S)),
     ):
-        found[f"{name}, best zeta'"] = guidance.best_normalised(problem, ab)[1]
-        found[f"{name}, designed weights"] = weights.design_weights(
+        found[f"{name}, best zeta'"] = inverse.best_normalised(problem, ab)[1]
+        found[f"{name}, designed weights"] = inverse.design_weights(
             problem, ab, "dps", **kwargs
         ).objective
-        found[f"{name}, ideal"] = w2(problem, ab, guidance.ideal(problem, ab))
+        found[f"{name}, ideal"] = w2(problem, ab, gains.ideal(problem, ab))
     return found
 
 
@@ -176,12 +174,12 @@ def wrong_spectrum(
     ab, found = schedules.ddpm_respaced(S), {"designed": [], "best zeta'": []}
     for exponent in exponents:
         wrong = tilted(problem, frequency, exponent)
-        found["designed"].append(weights.design_weights(wrong, ab, "dps", **kwargs).weights)
-        zeta, _ = guidance.best_normalised(posterior.merged(wrong), ab)
+        found["designed"].append(inverse.design_weights(wrong, ab, "dps", **kwargs).weights)
+        zeta, _ = inverse.best_normalised(inverse.merged(wrong), ab)
         # At run time the rule divides by the norms that occur, which are those of the true problem.
-        found["best zeta'"].append(guidance.dps_normalised(posterior.merged(problem), ab, zeta))
+        found["best zeta'"].append(inverse.dps_normalised(inverse.merged(problem), ab, zeta))
     return {
-        name: np.array([w2(problem, ab, guidance.dps(problem, ab, z)) for z in rows])
+        name: np.array([w2(problem, ab, gains.dps(problem, ab, z)) for z in rows])
         for name, rows in found.items()
     }
 
@@ -198,13 +196,13 @@ def over_problems(
     ab = schedules.ddpm_respaced(S)
     rows: dict[str, list[float]] = {}
     for p in family.values():
-        small, rng = posterior.merged(p), np.random.default_rng(seed)
+        small, rng = inverse.merged(p), np.random.default_rng(seed)
         found = {
-            "ideal": w2(small, ab, guidance.ideal(small, ab)),
-            "DPS, best ζ′": guidance.best_normalised(small, ab)[1],
+            "ideal": w2(small, ab, gains.ideal(small, ab)),
+            "DPS, best ζ′": inverse.best_normalised(small, ab)[1],
         }
         for label, method in (("DPS", "dps"), ("PiGDM", "pigdm"), ("DiffPIR", "diffpir")):
-            best = weights.design_weights(
+            best = inverse.design_weights(
                 small, ab, method, n_random=n_random, rng=rng, max_iter=max_iter, n_bins=n_bins
             )
             found[f"{label} designed"] = best.objective
@@ -227,4 +225,4 @@ def kernel_transfer(name: str, side: int) -> NDArray[np.complex128]:
 def large_problem(side: int, std: float = 1.5, sigma_y: float = 0.1) -> Problem:
     """Deblurring of large images with a ``1 / f^2`` spectrum, to measure the cost of a design."""
     prior = GaussianPrior.inverse_f((side, side), 2.0)
-    return posterior.make_problem(prior, inverse.gaussian_transfer((side, side), std), sigma_y)
+    return inverse.make_problem(prior, inverse.gaussian_transfer((side, side), std), sigma_y)

@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chapters.posterior.tasks import images, noise_seeds
-from chapters.spectral.signals import one_thread_each
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import operators as inverse
-from diffbook.inverse import published as zero_shot
+from diffbook import inverse
+from diffbook.inverse import gains, published
 from diffbook.inverse.design import design_weights
 from diffbook.inverse.exact import gaussian_vjp
-from diffbook.inverse.filters import Problem, compose, make_problem, merged
+from diffbook.inverse.filters import compose
+from diffbook.inverse.problem import Problem, make_problem, merged
 from diffbook.metrics.restoration import consistency, psnr, ssim
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers.unguided import initial_noise
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.samplers.protocol import initial_noise
+from diffbook.schedules.families import ddpm_respaced
+from diffbook.threads import one_thread_each
 
 STEPS = (5, 10, 25, 50, 100)
 METHODS = ("designed", "tuned", "zeta' = 1", "zeta' = 0.3")
@@ -122,7 +122,7 @@ def predicted_mse(
         Sum over pixels.
     """
     problem = case.problem
-    found = compose(problem, alpha_bar, guidance.dps(problem, alpha_bar, weights))
+    found = compose(problem, alpha_bar, gains.dps(problem, alpha_bar, weights))
     spectrum = np.fft.fft2(x0, norm="ortho").reshape(len(x0), -1)
     through = found.D3 * problem.h - 1.0
     error = (found.D2 + through) * problem.mu0 + through * (spectrum - problem.mu0)
@@ -161,7 +161,7 @@ def tune(
     )
     y = inverse.measure(case.operator, x0, case.sigma_y, next(repeated))
     with one_thread_each():
-        x = zero_shot.dps(
+        x = published.dps(
             case.prior.denoise, next(repeated), ddpm_respaced(S), y=y, operator=case.operator,
             sigma_y=case.sigma_y, weights=lambda s, norm: zeta / norm,
             vjp=gaussian_vjp(case.prior),
@@ -179,8 +179,8 @@ def rules(case: Setting, S: int, zeta: float) -> dict[str, tuple[object, NDArray
     designed = design_weights(small, alpha_bar, "dps", n_bins=128).weights
     found = {"designed": (designed, designed)}
     for name, value in (("tuned", zeta), ("zeta' = 1", 1.0), ("zeta' = 0.3", 0.3)):
-        mean_field = guidance.dps_normalised(small, alpha_bar, value)
-        found[name] = (zero_shot.normalised(value), mean_field)
+        mean_field = inverse.dps_normalised(small, alpha_bar, value)
+        found[name] = (published.normalised(value), mean_field)
     return found
 
 
@@ -220,7 +220,7 @@ def wiener_cells(
         y = inverse.measure(case.operator, x0, case.sigma_y, noise)
         x_T = initial_noise(noise_seeds(seed, k, n, 1), case.prior.shape)
         used, array = weights[S][method]
-        x = zero_shot.dps(
+        x = published.dps(
             case.prior.denoise, x_T, ddpm_respaced(S), y=y, operator=case.operator,
             sigma_y=case.sigma_y, weights=used, vjp=vjp,
         ).sample  # fmt: skip
@@ -274,7 +274,7 @@ def difference(
 
     Patches of different seeds are different, so every pair is a repetition of its own.
     """
-    from diffbook.metrics.samples import paired_ci
+    from diffbook.metrics.intervals import paired_ci
 
     def values(key: tuple[int, str]) -> NDArray[np.float64]:
         group = sorted((c for c in cells if (c.S, c.method) == key), key=lambda c: c.seed)
@@ -287,7 +287,7 @@ def summary(
     cells: Sequence[WienerCell], metrics: Sequence[str]
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Mean over seeds and its t interval: {metric: {method: (mean, low, high) for every S}}."""
-    from diffbook.metrics.samples import mean_ci
+    from diffbook.metrics.intervals import mean_ci
 
     steps = sorted({c.S for c in cells})
 

@@ -1,19 +1,17 @@
 """Comparisons that go beyond the papers: rival laws, tuned families, solvers, circulant models.
 
 Everything is closed form in the Gaussian model; results are plain tables, name to array, ready for
-`diffbook.samplers.comparison.number_table` and `chapters.spectral.figures_beyond`.
+`press.show.tables.number_table` and `chapters.spectral.figures_beyond`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chapters.spectral import rivals as related
-from chapters.spectral import solvers
+from chapters.spectral import rivals, solvers
 from chapters.spectral import tuned as heuristics
 from chapters.spectral.circulant import mismatch_w2, nearest_circulant
 from diffbook.priors.distances import w2_spectral
@@ -28,10 +26,13 @@ from diffbook.schedules.design import (
     make_problem,
     objective,
 )
-from diffbook.schedules.levels import heuristics as standard_schedules
-from diffbook.schedules.levels import log_linear, sigma_range, sigma_to_alpha_bar
+from diffbook.schedules.families import heuristics as standard_schedules
+from diffbook.schedules.families import log_linear
+from diffbook.schedules.levels import sigma_range, sigma_to_alpha_bar
 
 Array = NDArray[np.float64]
+
+
 Table = dict[str, Array]
 
 
@@ -61,7 +62,7 @@ def rival_ratios(lam: ArrayLike, steps: Sequence[int], loss: Loss = "w2") -> Tab
     table: dict[str, list[float]] = {}
     for S in steps:
         laws = {"fixed point": sigma_to_alpha_bar(limit_schedule(limit, S))}
-        laws |= related.rivals(lam, S)
+        laws |= rivals.rivals(lam, S)
         values = {name: score(lam, alpha_bar, loss=loss) for name, alpha_bar in laws.items()}
         tangent = heuristics.tune(problem, S, "tangent")
         values["tangent (best c)"] = _distance(tangent.objective, loss)
@@ -238,13 +239,3 @@ def law_errors(lam: ArrayLike, steps: Sequence[int], *, eps_0: float, eps_S: flo
     E = asymptotics.step_error(lam, limit.log_sigma, limit.density)
     actual = [np.sqrt(objective(problem, limit_schedule(limit, S))) for S in steps]
     return np.abs(asymptotics.w2_law(lam, E, np.asarray(steps), **ends) / actual - 1.0)
-
-
-def milliseconds(job: Callable[[], object], repeat: int = 5) -> float:
-    """Shortest of several timings of a call, in milliseconds."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - start)
-    return 1000.0 * min(times)

@@ -18,6 +18,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike
 
+from diffbook.draw.parts import (
+    done,
+    filled,
+    legend_below,
+    log_sparse,
+    panels,
+    plain_log_ticks,
+    positive,
+    sparse,
+    thin,
+    vector,
+)
 from diffbook.draw.style import (
     COLORS,
     GREY,
@@ -25,20 +37,10 @@ from diffbook.draw.style import (
     PANEL,
     SEQUENCE,
     STYLES,
-    done,
-    filled,
     label,
-    legend_below,
-    log_sparse,
     looks,
-    panels,
-    plain_log_ticks,
-    positive,
-    sparse,
     style,
-    thin,
     use_style,
-    vector,
 )
 
 __all__ = [

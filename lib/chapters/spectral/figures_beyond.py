@@ -12,24 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from diffbook.draw.style import (
-    COLORS,
-    GREY,
-    INK,
+from diffbook.draw.parts import (
     done,
     filled,
-    label,
     legend_below,
     log_sparse,
-    looks,
     panels,
     plain_log_ticks,
     positive,
     sparse,
-    style,
     thin,
     vector,
 )
+from diffbook.draw.style import COLORS, GREY, INK, label, looks, style
 
 __all__ = ["densities", "envelope", "exponents", "large_s", "ratio_ranges"]
 

@@ -11,18 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from diffbook.draw.style import (
-    INK,
-    SEQUENCE,
-    done,
-    filled,
-    label,
-    legend_below,
-    panels,
-    plain_log_ticks,
-    style,
-    vector,
-)
+from diffbook.draw.parts import done, filled, legend_below, panels, plain_log_ticks, vector
+from diffbook.draw.style import INK, SEQUENCE, label, style
 
 
 def ratio_dots(ratios: Mapping[str, Mapping[str, float]], *, xlabel: str) -> Figure:

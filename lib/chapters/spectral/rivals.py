@@ -19,11 +19,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook.schedules.families import constant_rate, edm
 from diffbook.schedules.levels import (
     EPS_0,
     EPS_S,
-    constant_rate,
-    edm,
     sigma_range,
     sigma_to_alpha_bar,
     validate_alpha_bar,

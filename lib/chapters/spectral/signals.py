@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from diffbook.priors.distances import w2_gaussian
+from diffbook import schedules as families
+from diffbook.metrics.cells import Row
+from diffbook.metrics.samples import Metric
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.comparison import score
 from diffbook.samplers.unguided import ddim
-from diffbook.schedules import levels as families
 from diffbook.schedules.design import design_schedule, limit_density, limit_schedule, make_problem
-from diffbook.schedules.levels import (
-    edm,
-    match_ends,
-    nearest_timesteps,
-    sigma_range,
-    sigma_to_alpha_bar,
-)
+from diffbook.schedules.families import edm, match_ends, nearest_timesteps
+from diffbook.schedules.levels import sigma_range, sigma_to_alpha_bar
+from diffbook.threads import one_thread_each, torch_threads
+from press import paths
 
 HEURISTICS = ("linear beta", "cosine", "sigmoid", "EDM rho=7", "log-linear")
+
 
 Schedules = dict[str, NDArray]
 
@@ -170,54 +167,6 @@ def rounding_cost(
     return table
 
 
-# --- sampling ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement: metric `metric` of the samples of `schedule` with `S` steps and a seed."""
-
-    S: int
-    schedule: str
-    metric: str
-    seed: int
-    value: float
-
-
-Metric = Callable[[NDArray], float]
-
-
-def moment_metric(mean: ArrayLike, covariance: ArrayLike) -> dict[str, Metric]:
-    """Fréchet distance to exactly known moments: {"Fréchet": x -> float}."""
-
-    def frechet(x: NDArray) -> float:
-        flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
-        return w2_gaussian(mean, covariance, flat.mean(0), np.cov(flat.T))
-
-    return {"Fréchet": frechet}
-
-
-def image_metrics(reference: NDArray) -> dict[str, Metric]:
-    """Distances to a reference set of images (n, h, w), by name.
-
-    `"pixels"` and `"gabor"`: Fréchet distance (not squared) of these features; `"sliced W2"`;
-    `"spectrum dB"`: rms error of the radial power spectrum.
-    """
-    from diffbook.metrics import samples as m
-
-    def against(features: Callable[[NDArray], NDArray]) -> Metric:
-        y = features(reference)
-        mean, cov = y.mean(0), np.cov(y.T)
-        return lambda x: moment_metric(mean, cov)["Fréchet"](features(x))
-
-    return {
-        "pixels": against(m.pixels),
-        "gabor": against(m.gabor_energies),
-        "sliced W2": lambda x: m.sliced_w2(x, reference),
-        "spectrum dB": lambda x: m.spectrum_error(x, reference),
-    }
-
-
 def real_floor(
     images: NDArray, metrics: Mapping[str, Metric], n: int, draws: int = 5, seed: int = 0
 ) -> dict[str, float]:
@@ -300,23 +249,6 @@ def sample_quality(
     return rows, kept
 
 
-def torch_threads(count: int = 1) -> None:
-    """Limit torch to this many threads per operation, if torch is in use at all."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(count)
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Let linear algebra run on one thread: the matrices here are too small to share out."""
-    from threadpoolctl import threadpool_limits
-
-    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1
-    with threadpool_limits(1):
-        yield
-    torch_threads(before)
-
-
 def trained_quality(
     data: str,
     seeds: Sequence[int],
@@ -350,15 +282,16 @@ def trained_quality(
     """
     import torch
 
-    from diffbook.nets.training import load_weights, make_weights, weights_path
+    from diffbook.nets.store import load_weights
+    from diffbook.nets.training import make_weights
     from diffbook.nets.unet import as_denoiser
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     rows, kept = [], {}
     for k in seeds:
-        path = weights_path(data, k, retrained=retrained)
+        path = paths.weights_file(data, k, retrained=retrained)
         if retrained and not path.is_file():
-            make_weights(data, k)
+            make_weights(data, k, path)
         model, about = load_weights(path)
         side = 16 if about["config"]["data"] == "photos" else 8
         noise_seed = int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
@@ -369,73 +302,3 @@ def trained_quality(
         rows += [replace(row, seed=k) for row in found]
         kept = kept or samples
     return rows, kept
-
-
-def values(rows: Sequence[Row], metric: str) -> dict[tuple[int, str], NDArray]:
-    """One array over seeds (in increasing order) for each (S, schedule)."""
-    found: dict[tuple[int, str], list[tuple[int, float]]] = {}
-    for row in rows:
-        if row.metric == metric:
-            found.setdefault((row.S, row.schedule), []).append((row.seed, row.value))
-    return {key: np.array([v for _, v in sorted(pairs)]) for key, pairs in found.items()}
-
-
-def summary(rows: Sequence[Row], metric: str) -> dict[str, list[tuple[float, float, float]]]:
-    """Mean and 95 % interval over seeds: {schedule: [(mean, low, high) for every S]}."""
-    from diffbook.metrics.samples import mean_ci
-
-    table = values(rows, metric)
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for S, name in sorted(table, key=lambda key: key[0]):
-        found.setdefault(name, []).append(mean_ci(table[S, name]))
-    return found
-
-
-def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[float]]:
-    """Rows of a table: {schedule: means over seeds for every metric, and within it every S}."""
-    tables = [summary(rows, metric) for metric in metrics]
-    return {name: [cell[0] for t in tables for cell in t[name]] for name in tables[0]}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One schedule against another at S steps: paired over seeds.
-
-    `ratio` is the mean of the paired ratios with its interval (low, high); `difference` likewise.
-    """
-
-    S: int
-    schedule: str
-    other: str
-    ratio: tuple[float, float, float]
-    difference: tuple[float, float, float]
-
-
-def compare(
-    rows: Sequence[Row], metric: str, schedule: str = "spectral W2", other: str | None = None
-) -> list[Comparison]:
-    """Compare a schedule with another one, or with the best heuristic (by mean) at each S.
-
-    Choosing the best heuristic after the fact, on the same samples, favours the heuristic.
-
-    Raises
-    ------
-    ValueError
-        If fewer than two seeds were run.
-    """
-    from diffbook.metrics.samples import mean_ci, paired_ci
-
-    table = values(rows, metric)
-    found = []
-    for S in sorted({S for S, _ in table}):
-        rival = other or min(
-            (name for name in HEURISTICS if (S, name) in table), key=lambda k: table[S, k].mean()
-        )
-        a, b = table[S, schedule], table[S, rival]
-        found.append(Comparison(S, schedule, rival, mean_ci(a / b), paired_ci(a, b)))
-    return found
-
-
-def worst(comparisons: Sequence[Comparison]) -> Comparison:
-    """Return the comparison with the largest mean ratio."""
-    return max(comparisons, key=lambda c: c.ratio[0])

@@ -20,14 +20,12 @@ from scipy.optimize import minimize
 
 from diffbook.samplers.transfer import transfer
 from diffbook.schedules.design import design_schedule, limit_density, limit_schedule, make_problem
+from diffbook.schedules.families import constant_rate, edm, log_linear
 from diffbook.schedules.laws import optimal_density
 from diffbook.schedules.levels import (
     EPS_0,
     EPS_S,
     alpha_bar_to_sigma,
-    constant_rate,
-    edm,
-    log_linear,
     sigma_range,
     sigma_to_alpha_bar,
     validate_alpha_bar,

@@ -18,17 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
 
 from diffbook.schedules.design import Problem, objective
-from diffbook.schedules.levels import (
-    EPS_0,
-    EPS_S,
-    alpha_bar_to_sigma,
-    cosine,
-    edm,
-    log_linear,
-    sigma_range,
-    sigmoid,
-    tangent,
-)
+from diffbook.schedules.families import cosine, edm, log_linear, sigmoid, tangent
+from diffbook.schedules.levels import EPS_0, EPS_S, alpha_bar_to_sigma, sigma_range
 
 Array = NDArray[np.float64]
 

@@ -6,9 +6,11 @@ size are reported before the first byte is fetched, every download is checked ag
 a file that arrives broken, or that was damaged since, is fetched again.
 """
 
+import argparse
 import hashlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -78,7 +80,7 @@ DATASETS = {
                 ),
             )
         ),
-        "python -m press fetch mnist",
+        "python -m diffbook.datasets.fetch mnist",
     ),
     "fsdd": Dataset(
         "Free Spoken Digit Dataset, 3,000 takes of 6 speakers at 8 kHz (Jackson and contributors)",
@@ -219,3 +221,22 @@ def intact(path: Path, sha256: str) -> bool:
         return False
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest() == sha256
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Download one data set after printing its licence and size; return the exit status."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("dataset", choices=sorted(DATASETS))
+    name = parser.parse_args(arguments).dataset
+    print(describe(name))
+    try:
+        files = fetch(name)
+    except (OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(*(f"kept in {path}" for path in files), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

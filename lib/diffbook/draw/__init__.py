@@ -1,1 +1,14 @@
 """The drawing kit."""
+
+from diffbook._lazy import face
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "style": "PANEL INK GRID SEQUENCE use_style show_with_palette palette_png looks label",
+        "parts": (
+            "LOSS distinct room step_axis lowest few_log_ticks narrow_log_ticks gaps filled "
+            "vector positive panels sparse log_sparse thin plain_log_ticks legend_below done"
+        ),
+    },
+)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.draw.style import label, looks, thin, vector
+from diffbook.draw.style import label, looks
 
 LOSS = r"$E_y\,W_2^2$ (units of the data squared)"
 
+
 _LINES = ((0, (2, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (6, 2)), (0, (1, 1.2)), "-")
+
+
 _MARKERS = "osD^vXP*"
 
 
@@ -95,3 +101,108 @@ def gaps(name: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
     if np.any(array <= 0):
         raise ValueError(f"{name} must be positive for a logarithmic axis; got {array.min():g}.")
     return array
+
+
+def filled(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a mapping of curves unchanged; raise if there is nothing in it."""
+    if not mapping:
+        raise ValueError(
+            "nothing to draw: the mapping of curves is empty; give at least one entry."
+        )
+    return mapping
+
+
+def vector(name: str, value: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
+    """Return a 1-D float array, of length `size` if given; raise naming the argument otherwise."""
+    array = np.asarray(value, dtype=float)
+    if array.ndim != 1 or array.size == 0 or (size is not None and array.size != size):
+        expected = "a 1-D array" if size is None else f"a 1-D array of length {size}"
+        raise ValueError(f"{name} must be {expected}; got shape {array.shape}.")
+    return array
+
+
+def positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return a 1-D array of positive numbers, as a logarithmic axis needs."""
+    array = vector(name, value)
+    bad = np.flatnonzero(~(array > 0))
+    if bad.size:
+        raise ValueError(
+            f"{name} must be positive for a logarithmic axis; got {array[bad[0]]:g} at index "
+            f"{bad[0]}. Leave such entries out or floor them."
+        )
+    return array
+
+
+def panels(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+    heights: Sequence[float] | None = None,
+) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure and its 2-D array of axes; `heights` are relative heights of the rows."""
+    fig, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, sharex=sharex, sharey=sharey,
+        layout="constrained", gridspec_kw={"height_ratios": heights} if heights else None,
+    )  # fmt: skip
+    return fig, axes
+
+
+def sparse(size: int, count: int = 9) -> int:
+    """Distance between markers, so that a curve of `size` points carries about `count` of them."""
+    return max(1, size // count)
+
+
+def log_sparse(x: NDArray[np.float64], count: int = 9) -> list[int]:
+    """Positions of markers that look evenly spaced on a logarithmic axis."""
+    targets = np.geomspace(x[0], x[-1], min(count, x.size))
+    return sorted({int(np.abs(np.log(x) - np.log(target)).argmin()) for target in targets})
+
+
+def thin(steps: NDArray[np.float64]) -> list[float]:
+    """Keep tick positions that are at least a factor 1.3 apart, so labels do not touch."""
+    kept: list[float] = []
+    for step in np.sort(steps):
+        if not kept or step / kept[-1] > 1.3:
+            kept.append(float(step))
+    return kept
+
+
+def plain_log_ticks(axis: mpl.axis.Axis) -> None:
+    """Label a logarithmic axis of ratios with plain numbers that do not touch."""
+    low, high = axis.get_view_interval()
+    candidates = [0.5, 0.7, 1, 1.1, 1.2, 1.3, 1.5, 2, 3, 5, 10, 20, 50, 100]
+    inside = [value for value in candidates if low <= value <= high]
+    kept: list[float] = []
+    for value in inside:
+        if not kept or np.log(value / kept[-1]) > 0.11 * np.log(high / low):
+            kept.append(value)
+    axis.set_major_locator(FixedLocator(kept))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_below(fig: Figure, ax: Axes, count: int) -> None:
+    """One legend under the figure: it never hides a curve, and it wraps before it overflows."""
+    handles, labels = ax.get_legend_handles_labels()
+    if count < 1 or not handles:
+        return
+    longest = max(len(text) for text in labels)
+    fits = int(fig.get_size_inches()[0] / (0.085 * longest + 0.75))  # inches per entry at 11 pt
+    columns = min(len(labels), max(1, fits))
+    rows = -(-len(labels) // columns)
+    fig.legend(
+        handles, labels, loc="outside lower center", ncols=-(-len(labels) // rows),
+        handlelength=2.8, columnspacing=1.6,
+    )  # fmt: skip
+
+
+def done(fig: Figure, title: str | None) -> Figure:
+    """Set the title and detach the figure from pyplot."""
+    if title:
+        fig.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
+    plt.close(fig)
+    return fig

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from diffbook.inverse import gains as guidance
-from diffbook.inverse.filters import Problem, Steps, binned, compose, merged, ratio
+from diffbook.inverse import gains, rules
+from diffbook.inverse.filters import Steps, compose
+from diffbook.inverse.problem import Problem, binned, merged, ratio
 from diffbook.schedules.levels import alpha_bar_to_sigma, validate_alpha_bar
 
 Array = NDArray[np.float64]
@@ -33,14 +34,14 @@ Method = Literal["dps", "pigdm", "diffpir", "ddnm", "ddnm_plus", "ddrm", "ald", 
 Cap = Literal["no-overshoot", "stability"]
 
 METHODS: dict[str, Callable[..., Steps]] = {
-    "dps": guidance.dps,
-    "pigdm": guidance.pigdm,
-    "diffpir": guidance.diffpir,
-    "ddnm": guidance.ddnm,
-    "ddnm_plus": guidance.ddnm_plus,
-    "ddrm": guidance.ddrm,
-    "ald": guidance.ald,
-    "mcg": guidance.mcg,
+    "dps": gains.dps,
+    "pigdm": gains.pigdm,
+    "diffpir": gains.diffpir,
+    "ddnm": gains.ddnm,
+    "ddnm_plus": gains.ddnm_plus,
+    "ddrm": gains.ddrm,
+    "ald": gains.ald,
+    "mcg": gains.mcg,
 }
 """The methods that have weights."""
 
@@ -177,7 +178,7 @@ def objective_and_grad(
     """
     problem = problem if not np.iscomplexobj(problem.h) else merged(problem)
     evaluate = objective(method, problem, alpha_bar, options)
-    weights = guidance.check_weights(weights, len(np.asarray(alpha_bar)) - 1).ravel()
+    weights = gains.check_weights(weights, len(np.asarray(alpha_bar)) - 1).ravel()
     return evaluate(weights)
 
 
@@ -186,13 +187,13 @@ def objective(
 ) -> Callable[[Array], tuple[float, Array]]:
     """Make the function that `objective_and_grad` evaluates, for many weights of one method.
 
-    It checks no weights, and takes a problem with real ``h`` (see `diffbook.inverse.filters.merged`).
+    It checks no weights, and takes a problem with real ``h`` (see `diffbook.inverse.problem.merged`).
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {sorted(METHODS)}, got {method!r}")
     if method == "diffpir":
         return _proximal(problem, alpha_bar, options)
-    base, slope = guidance.affine(METHODS[method], problem, alpha_bar, **options)
+    base, slope = rules.affine(METHODS[method], problem, alpha_bar, **options)
     G0, F0, start = recursion(problem, alpha_bar, base)
     G1, F1, _ = recursion(problem, alpha_bar, slope)
 
@@ -214,7 +215,7 @@ def _proximal(
     mean_part = 1.0 - np.sqrt(ab) * w
 
     def evaluate(weights: Array) -> tuple[float, Array]:
-        steps = guidance.diffpir(problem, alpha_bar, weights, **options)
+        steps = gains.diffpir(problem, alpha_bar, weights, **options)
         value, by_G, by_F = value_and_adjoint(problem, recursion(problem, alpha_bar, steps))
         # Derivative by the gain, then by lambda.
         by_gain = by_F[:, 1] + h * by_F[:, 0] * (1.0 - mean_part) - h * w * by_G
@@ -244,8 +245,8 @@ def reference_weights(
     """
     S = len(np.asarray(alpha_bar)) - 1
     if method in ("dps", "mcg"):
-        return guidance.reference(problem, alpha_bar, eta=options.get("eta", 0.0))
-    return guidance.pigdm_published(alpha_bar) if method == "pigdm" else np.ones(S)
+        return rules.reference(problem, alpha_bar, eta=options.get("eta", 0.0))
+    return gains.pigdm_published(alpha_bar) if method == "pigdm" else np.ones(S)
 
 
 def interpolate_weights(
@@ -271,7 +272,7 @@ def interpolate_weights(
         validate_alpha_bar(a, n, allow_one=True)
         for a, n in ((alpha_bar, "alpha_bar"), (onto, "onto"))
     )
-    weights = guidance.check_weights(weights, len(old) - 1).ravel()
+    weights = gains.check_weights(weights, len(old) - 1).ravel()
     if np.any(weights <= 0.0):
         raise ValueError("weights must be positive to be interpolated")
     if not rescale:
@@ -279,8 +280,8 @@ def interpolate_weights(
         at = np.arange(1, S_new + 1) / S_new
         return np.exp(np.interp(at, np.arange(1, S + 1) / S, np.log(weights)))
     x, x_new = (np.log(alpha_bar_to_sigma(a[1:])) for a in (old, new))
-    relative = np.interp(x_new, x, np.log(weights / guidance.kappa(old)))
-    return guidance.kappa(new) * np.exp(relative)
+    relative = np.interp(x_new, x, np.log(weights / gains.kappa(old)))
+    return gains.kappa(new) * np.exp(relative)
 
 
 def design_weights(
@@ -319,7 +320,7 @@ def design_weights(
     rng : numpy.random.Generator, optional
         Needed for random starts.
     n_bins : int, optional
-        Design on `diffbook.inverse.filters.binned` modes, for large images; the objective that is returned
+        Design on `diffbook.inverse.problem.binned` modes, for large images; the objective that is returned
         is that of all modes.
     max_iter : int
         Iterations per start.
@@ -344,7 +345,7 @@ def design_weights(
     reference = reference_weights(small, alpha_bar, method, **options)
     high = np.full(len(reference), BOX[1])
     if cap is not None and method != "diffpir":
-        bound = guidance.no_overshoot_bound if cap == "no-overshoot" else guidance.stability_bound
+        bound = rules.no_overshoot_bound if cap == "no-overshoot" else rules.stability_bound
         with np.errstate(divide="ignore"):
             limit = np.log(bound(small, alpha_bar, METHODS[method], **options) / reference)
         high = np.clip(limit, BOX[0], high)
@@ -352,13 +353,13 @@ def design_weights(
     candidates = {"reference": np.zeros(len(reference))}
     if method == "dps":
         eta = options.get("eta", 0.0)
-        best, _ = guidance.best_normalised(small, alpha_bar, eta=eta)
-        normalised = guidance.dps_normalised(small, alpha_bar, best, eta=eta)
+        best, _ = rules.best_normalised(small, alpha_bar, eta=eta)
+        normalised = rules.dps_normalised(small, alpha_bar, best, eta=eta)
         candidates["normalised"] = np.log(normalised / reference)
     if method == "pigdm":
-        candidates["kappa"] = np.log(guidance.kappa(alpha_bar) / reference)
+        candidates["kappa"] = np.log(gains.kappa(alpha_bar) / reference)
     for name, start in (starts or {}).items():
-        start = guidance.check_weights(start, len(reference), f"starts[{name!r}]").ravel()
+        start = gains.check_weights(start, len(reference), f"starts[{name!r}]").ravel()
         candidates[name] = np.log(np.maximum(start, 1e-300) / reference)
     for i in range(n_random):
         candidates[f"random {i}"] = 1.5 * rng.standard_normal(len(reference))
@@ -392,7 +393,7 @@ def _stable(
     """Keep a start below the stability bound, above which the objective may be astronomic."""
     if method == "diffpir":
         return x
-    bound = guidance.stability_bound(problem, alpha_bar, METHODS[method], **options)
+    bound = rules.stability_bound(problem, alpha_bar, METHODS[method], **options)
     with np.errstate(divide="ignore"):
         return np.maximum(np.minimum(x, np.log(bound / reference)), BOX[0])
 

@@ -50,11 +50,13 @@ from diffbook.inverse.walk import (
 )
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers import unguided as samplers
+from diffbook.samplers import protocol, unguided
+from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result
 from diffbook.samplers.transfer import step_coefficients
-from diffbook.samplers.unguided import Callback, Denoiser, Noise, Result
 
 Rule = Callable[[int, Any], Any]
+
+
 """``rule(s, residual_norm) -> weights``, both of shape (n,): a weight evaluated on the way."""
 
 
@@ -93,7 +95,7 @@ def dps(
     vjp : callable, optional
         ``vjp(x_t, alpha_bar_t, v) -> J^T v``; needed for NumPy arrays.
     noise : callable, optional
-        ``noise(s, x)``, needed if ``eta > 0``; see `diffbook.samplers.unguided.step_noise`.
+        ``noise(s, x)``, needed if ``eta > 0``; see `diffbook.samplers.protocol.step_noise`.
     callback : callable, optional
         Called after every step with ``{"s", "x", "level", "x0_hat"}``; the denoiser's own answer.
     keep_trajectory : bool
@@ -260,7 +262,7 @@ def mcg(
         x, x0_hat = dps_step(s, x)
         y_s = signal[s - 1] * y
         if spread[s - 1] > 0.0:
-            y_s += spread[s - 1] * samplers.same_shape("noise_y", noise_y(s, y), y)
+            y_s += spread[s - 1] * protocol.same_shape("noise_y", noise_y(s, y), y)
         x += pinv(operator, y_s - operator.forward(x), rcond)
         return x, x0_hat
 
@@ -561,27 +563,7 @@ def ideal(
         needs_noise=eta > 0, eta=eta,
     )  # fmt: skip
     denoiser = conditional_denoiser(prior, operator, y, sigma_y)
-    return samplers.ddim(
+    return unguided.ddim(
         denoiser, x_T, alpha_bar, eta=eta, noise=noise, callback=callback,
         keep_trajectory=keep_trajectory,
     )  # fmt: skip
-
-
-# --- adapters ---------------------------------------------------------------------------------
-
-
-def clipped(denoiser: Denoiser, low: float, high: float) -> Denoiser:
-    """Denoiser whose answers are clipped to [low, high].
-
-    Networks need it: at high noise an error of theirs is amplified by ``1 / sqrt(alpha_bar_t)``,
-    and guidance feeds it back. It breaks the linearity that all closed forms rest on, and the
-    gradient of a clipped value is zero.
-    """
-    if not low < high:
-        raise ValueError(f"low must be below high, got {low!r} and {high!r}")
-
-    def clip(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
-        x0_hat = denoiser(x_t, alpha_bar_t, cond)
-        return array_namespace(x0_hat).clip(x0_hat, low, high)
-
-    return clip

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from diffbook.inverse.exact import Vjp
 from diffbook.inverse.operators import Degradation, check_measurement
-from diffbook.samplers import unguided as samplers
+from diffbook.samplers import protocol
+from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result
 from diffbook.samplers.transfer import step_coefficients
-from diffbook.samplers.unguided import Callback, Denoiser, Noise, Result
 from diffbook.schedules.levels import validate_alpha_bar
 
 
@@ -51,13 +51,13 @@ class Run:
 
     def x0_hat(self, s: int, x: Any) -> Any:
         """Answer of the denoiser at level s."""
-        return samplers.ask(self.denoiser, x, self.alpha_bar[s])
+        return protocol.ask(self.denoiser, x, self.alpha_bar[s])
 
     def z(self, s: int, x: Any) -> Any:
         """Noise of the step from s, or None for a last step that ends without noise."""
         if self.noise is None or self.alpha_bar[s - 1] == 1.0:
             return None
-        return samplers.same_shape("noise", self.noise(s, x), x)
+        return protocol.same_shape("noise", self.noise(s, x), x)
 
     def residual(self, x0: Any) -> Any:
         """``y - H x0``."""
@@ -69,7 +69,7 @@ class Run:
         trajectory = [x] if self.keep_trajectory else None
         for s in range(self.S, 0, -1):
             x, x0_hat = step(s, x)
-            samplers.report(s - 1, x, self.alpha_bar, x0_hat, trajectory, self.callback)
+            protocol.report(s - 1, x, self.alpha_bar, x0_hat, trajectory, self.callback)
         return Result(x, trajectory, self.S)
 
 
@@ -137,7 +137,7 @@ def linearised(run: Run, s: int, x: Any, vjp: Vjp | None) -> tuple[Any, Callable
     level = run.alpha_bar[s]
     if vjp is None:
         return differentiated(run.denoiser, x, level)
-    return run.x0_hat(s, x), lambda v: samplers.same_shape("vjp", vjp(x, level, v), x)
+    return run.x0_hat(s, x), lambda v: protocol.same_shape("vjp", vjp(x, level, v), x)
 
 
 def differentiated(
@@ -151,7 +151,7 @@ def differentiated(
 
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        x0_hat = samplers.ask(denoiser, leaf, alpha_bar_t)
+        x0_hat = protocol.ask(denoiser, leaf, alpha_bar_t)
     if not x0_hat.requires_grad:
         raise ValueError(
             "denoiser must be differentiable, but its answer carries no gradient; let it run "

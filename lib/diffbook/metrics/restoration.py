@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 #: Images of this book live in [-1, 1].
 DATA_RANGE = 2.0
@@ -111,55 +110,6 @@ def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:
     predicted, y = _pair(operator.forward(x), y, "H x", "y")
     residual = y - predicted
     return np.mean(residual**2, axis=tuple(range(1, residual.ndim))) / sigma_y**2
-
-
-def crossed_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean over training seeds and images, and an interval for new seeds *and* new images.
-
-    Values of one seed share a network, values of one image share the image, so the K n values are
-    not independent. The variance of their mean in the crossed random-effects model
-    `value = mean + seed + image + rest` is estimated by analysis of variance,
-    `MS_seeds / (K n) + MS_images / (K n) - MS_rest / (K n)`, but not below either of the first two
-    terms; degrees of freedom by Satterthwaite. The interval is that of new seeds if these matter more,
-    and that of new images if those do.
-
-    Parameters
-    ----------
-    values
-        Shape (K, n): K >= 2 seeds, the *same* n >= 2 images for each. For a comparison: differences
-        of two methods with common noise.
-    level
-        Coverage in (0, 1).
-
-    Returns
-    -------
-    mean, low, high : float
-
-    Raises
-    ------
-    ValueError
-        If the array is no table, is too small or not finite, or `level` is out of range.
-    """
-    v = np.asarray(values, dtype=np.float64)
-    if v.ndim != 2 or min(v.shape) < 2:
-        raise ValueError(f"values: got shape {v.shape}, expected (seeds, images), both at least 2")
-    if not np.all(np.isfinite(v)):
-        raise ValueError("values: got numbers that are not finite")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level: got {level}, expected a number in (0, 1)")
-    K, n = v.shape
-    mean, rows, columns = v.mean(), v.mean(1), v.mean(0)
-    rest = v - rows[:, None] - columns + mean
-    seeds, images = rows.var(ddof=1) / K, columns.var(ddof=1) / n
-    noise = (rest**2).sum() / ((K - 1) * (n - 1)) / (K * n)
-    variance = max(seeds + images - noise, seeds, images)
-    if variance == 0.0:
-        return float(mean), float(mean), float(mean)
-    freedom = variance**2 / (seeds**2 / (K - 1) + images**2 / (n - 1))
-    # More than exact only if the noise term was subtracted from a sum that it dominated.
-    freedom = min(freedom, K * n - 1)
-    half = stats.t.ppf(0.5 + level / 2.0, freedom) * np.sqrt(variance)
-    return float(mean), float(mean - half), float(mean + half)
 
 
 def _pair(

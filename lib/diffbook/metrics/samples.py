@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from diffbook.priors.distances import frechet
+from diffbook.metrics.intervals import bootstrap_ci, mean_ci, paired_ci
+from diffbook.priors.distances import frechet, w2_gaussian
 
 __all__ = [
     "FEATURES",
@@ -26,8 +26,11 @@ __all__ = [
     "spectrum_error",
 ]
 
+
 #: Gabor filter bank: centre frequencies (cycles per pixel) and orientations (radians).
 FREQUENCIES = (0.1, 0.2, 0.35)
+
+
 ORIENTATIONS = tuple(np.pi * k / 4 for k in range(4))
 
 
@@ -152,58 +155,35 @@ def spectrum_error(x: ArrayLike, y: ArrayLike) -> float:
     return float(np.sqrt(np.mean((10.0 * np.log10(ratio)) ** 2)))
 
 
-def mean_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of independent values and its t interval: (mean, low, high).
+Metric = Callable[[NDArray], float]
 
-    Parameters
-    ----------
-    values
-        At least two independent measurements, for example one per training seed.
-    level
-        Coverage in (0, 1).
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than two values, one is not finite, or `level` is out of range.
+def moment_metric(mean: ArrayLike, covariance: ArrayLike) -> dict[str, Metric]:
+    """Fréchet distance to exactly known moments: {"Fréchet": x -> float}."""
+
+    def frechet(x: NDArray) -> float:
+        flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+        return w2_gaussian(mean, covariance, flat.mean(0), np.cov(flat.T))
+
+    return {"Fréchet": frechet}
+
+
+def image_metrics(reference: NDArray) -> dict[str, Metric]:
+    """Distances to a reference set of images (n, h, w), by name.
+
+    `"pixels"` and `"gabor"`: Fréchet distance (not squared) of these features; `"sliced W2"`;
+    `"spectrum dB"`: rms error of the radial power spectrum.
     """
-    v = np.asarray(values, dtype=np.float64).ravel()
-    if v.size < 2:
-        raise ValueError(f"values: got {v.size}, expected at least two independent measurements")
-    if not np.all(np.isfinite(v)):
-        raise ValueError(f"values: got {v}, expected finite numbers")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level: got {level}, expected a number in (0, 1)")
-    half = stats.t.ppf(0.5 + level / 2.0, v.size - 1) * v.std(ddof=1) / np.sqrt(v.size)
-    return float(v.mean()), float(v.mean() - half), float(v.mean() + half)
+    from diffbook.metrics import samples as m
 
+    def against(features: Callable[[NDArray], NDArray]) -> Metric:
+        y = features(reference)
+        mean, cov = y.mean(0), np.cov(y.T)
+        return lambda x: moment_metric(mean, cov)["Fréchet"](features(x))
 
-def paired_ci(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean and t interval of the differences a - b of paired measurements: (mean, low, high).
-
-    Pairs share training seed and starting noise; an interval that excludes zero is a difference that
-    these pairs can tell from chance.
-    """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"a, b: got shapes {a.shape} and {b.shape}, expected pairs")
-    return mean_ci(a - b, level)
-
-
-def bootstrap_ci(
-    statistic: Callable[[NDArray], float],
-    x: NDArray,
-    *,
-    level: float = 0.95,
-    draws: int = 500,
-    rng: int | np.random.Generator = 0,
-) -> tuple[float, float, float]:
-    """Percentile bootstrap interval of a statistic of one sample: (value, low, high).
-
-    Use it for statistics without bias from small samples (means, quantiles). A Fréchet distance of
-    resampled data is biased upwards; there, repeat over seeds and use :func:`mean_ci`.
-    """
-    x, rng = np.asarray(x), np.random.default_rng(rng)
-    values = [statistic(x[rng.integers(len(x), size=len(x))]) for _ in range(draws)]
-    low, high = np.quantile(values, [0.5 - level / 2.0, 0.5 + level / 2.0])
-    return float(statistic(x)), float(low), float(high)
+    return {
+        "pixels": against(m.pixels),
+        "gabor": against(m.gabor_energies),
+        "sliced W2": lambda x: m.sliced_w2(x, reference),
+        "spectrum dB": lambda x: m.spectrum_error(x, reference),
+    }

@@ -1,1 +1,19 @@
 """Small networks that train on a laptop."""
+
+from diffbook._lazy import face
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "unet": "Block UNet Preconditioned as_denoiser",
+        "training": (
+            "Config CONFIGS State pool draw edm_loss start learning_rate save_checkpoint "
+            "load_checkpoint train validation_loss make_weights save_weights main"
+        ),
+        "store": "load_weights write_tensors read_tensors",
+        "foreign": (
+            "PREDICTIONS Pretrained load_pretrained from_eps_model from_sigma_model rounded "
+            "load_safetensors"
+        ),
+    },
+)

@@ -33,8 +33,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.samplers.unguided import at_timesteps, vp_from_ve, x0_from_eps
-from diffbook.schedules.levels import ddpm_chain, nearest_timesteps, validate_alpha_bar
+from diffbook.samplers.adapters import at_timesteps, vp_from_ve, x0_from_eps
+from diffbook.schedules.families import ddpm_chain, nearest_timesteps
+from diffbook.schedules.levels import validate_alpha_bar
 
 PREDICTIONS = ("eps", "x0")
 

@@ -13,19 +13,16 @@ noise levels log-uniform over the whole range that the schedules of this book vi
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from diffbook.datasets import digits, photos
+from diffbook.nets.store import read_tensors, write_tensors
 from diffbook.nets.unet import Preconditioned, UNet
-from press import paths
 
 #: Noise levels seen in training: they cover alpha_bar from 1 - 1e-4 (sigma 0.01) to 4e-5 (sigma 158).
 SIGMA_MIN, SIGMA_MAX = 0.01, 160.0
@@ -138,7 +135,7 @@ def save_checkpoint(path: Path, state: State, config: Config, seed: int) -> None
     for i, entry in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
     about = {"config": asdict(config), "seed": seed, "step": state.step, "history": state.history}
-    _write(path, tensors, about)
+    write_tensors(path, tensors, about)
 
 
 def load_checkpoint(path: Path, state: State, config: Config, seed: int) -> None:
@@ -149,7 +146,7 @@ def load_checkpoint(path: Path, state: State, config: Config, seed: int) -> None
     ValueError
         If the checkpoint belongs to another configuration or seed.
     """
-    tensors, about = _read(path)
+    tensors, about = read_tensors(path)
     if about["config"] != json.loads(json.dumps(asdict(config))) or about["seed"] != seed:
         raise ValueError(
             f"checkpoint: {path} holds another configuration or seed; delete it or give another --out"
@@ -253,19 +250,7 @@ def _update_average(state: State, config: Config, step: int) -> None:
         mean.lerp_(value, 1.0 - decay) if value.is_floating_point() else mean.copy_(value)
 
 
-def weights_path(data: str, seed: int, *, retrained: bool = False) -> Path:
-    """Path of the weights of one data set and training seed.
-
-    The recorded ones are part of the repository; retrained ones go to the working folder.
-    """
-    name = {"photos": "photos16", "digits": "digits8"}[data]
-    folder = paths.working() / "weights" if retrained else paths.weights()
-    return folder / f"{name}_seed{seed}.safetensors"
-
-
-def make_weights(
-    data: str, seed: int, *, out: Path | None = None, steps: int | None = None
-) -> dict:
+def make_weights(data: str, seed: int, out: Path, *, steps: int | None = None) -> dict:
     """Train one denoiser, resuming where an interrupted training stopped, and write its weights.
 
     Parameters
@@ -274,8 +259,8 @@ def make_weights(
         What to train on.
     seed : int
         Training seed.
-    out : Path, optional
-        File to write; default `weights_path` of retrained weights.
+    out : Path
+        File to write; the checkpoint lies beside it until the training is complete.
     steps : int, optional
         Optimiser steps; default those of the recorded weights.
 
@@ -287,8 +272,7 @@ def make_weights(
     if data not in CONFIGS:
         raise ValueError(f"data: got {data!r}, expected one of {sorted(CONFIGS)}")
     config = CONFIGS[data] if steps is None else replace(CONFIGS[data], steps=steps)
-    out = out or weights_path(data, seed, retrained=True)
-    checkpoint = paths.working() / "training" / f"{out.stem}.checkpoint"
+    checkpoint = out.with_name(f"{out.stem}.checkpoint")
     state = train(config, seed, checkpoint=checkpoint)
     command = f"python -m diffbook.nets.training {data} --seed {seed}"
     save_weights(out, state, config, seed, command + (f" --steps {steps}" if steps else ""))
@@ -306,51 +290,7 @@ def save_weights(path: Path, state: State, config: Config, seed: int, command: s
     about = {"config": asdict(config), "seed": seed, "command": command, "steps": state.step}
     about |= {"data_mean": state.model.data_mean, "sigma_data": state.model.sigma_data}
     about |= {"history": state.history, "torch": torch.__version__}
-    _write(path, tensors, about)
-
-
-def load_weights(path: Path) -> tuple[Preconditioned, dict]:
-    """Rebuild a denoiser from its weights.
-
-    Returns
-    -------
-    model
-        In evaluation mode, float32, on the CPU.
-    about
-        The metadata: config, seed, command, steps, history, data_mean, sigma_data, torch.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is absent; the message has the command that makes it.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"no weights at {path}; make them with: python -m diffbook.nets.training {{photos,digits}} "
-            "--seed N --out PATH"
-        )
-    tensors, about = _read(path)
-    net = UNet(tuple(about["config"]["channels"]), about["config"]["fold"])
-    model = Preconditioned(net, about["data_mean"], about["sigma_data"])
-    model.load_state_dict({k: v.float() for k, v in tensors.items()})
-    return model.to(memory_format=torch.channels_last).eval(), about
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    try:
-        save_file(tensors, temporary, metadata={"about": json.dumps(about)})
-        temporary.replace(path)  # atomic: a reader never sees half a file
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    with safe_open(path, framework="pt") as f:
-        return {k: f.get_tensor(k) for k in f.keys()}, json.loads(f.metadata()["about"])  # noqa: SIM118
+    write_tensors(path, tensors, about)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -358,12 +298,11 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps; default: as recorded.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Default: data/weights/.")
-def main(data: str, seed: int, steps: int | None, threads: int, out: Path | None) -> None:
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+def main(data: str, seed: int, steps: int | None, threads: int, out: Path) -> None:
     """Train the small denoiser of DATA and write its weights."""
     torch.set_num_threads(threads)
-    out = out or weights_path(data, seed)
-    click.echo(f"{out}: {json.dumps(make_weights(data, seed, out=out, steps=steps))}")
+    click.echo(f"{out}: {json.dumps(make_weights(data, seed, out, steps=steps))}")
 
 
 if __name__ == "__main__":

@@ -6,18 +6,17 @@ asks whether samples that were drawn agree with the closed form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook.priors import distances
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers import unguided as samplers
-from diffbook.samplers.transfer import Process, Transfer, transfer
-from diffbook.schedules import design
-from diffbook.schedules import levels as schedules
+from diffbook.samplers import unguided
+from diffbook.samplers.transfer import Transfer, transfer
+from diffbook.schedules import design, families, levels
+from diffbook.schedules.levels import Process
 
 Array = NDArray[np.float64]
 
@@ -62,8 +61,8 @@ def compare(
     loss: design.Loss = "w2",
     eta: float = 0.0,
     mu0_spectral: ArrayLike = 0.0,
-    eps_0: float = schedules.EPS_0,
-    eps_S: float = schedules.EPS_S,
+    eps_0: float = levels.EPS_0,
+    eps_S: float = levels.EPS_S,
 ) -> tuple[dict[str, Array], dict[int, design.Design]]:
     """Scores of the optimal schedule, the fixed point and all heuristics.
 
@@ -87,14 +86,14 @@ def compare(
     mu = None if np.ndim(mu0_spectral) == 0 and mu0_spectral == 0 else mu0_spectral
     kwargs = {"loss": loss, "eta": eta, "mu0_spectral": mu, **ends}
     designs = design.design_family(lam, steps, **kwargs)
-    sigmas = schedules.sigma_range(**ends)
+    sigmas = levels.sigma_range(**ends)
     limit = design.limit_density(design.make_problem(lam, **kwargs), *sigmas)
     scores: dict[str, list[float]] = {}
     for S in steps:
         candidates = {
             "spectral W2" if loss == "w2" else "spectral KL": designs[S].schedule,
-            "fixed point": schedules.sigma_to_alpha_bar(design.limit_schedule(limit, S)),
-            **schedules.heuristics(S, **ends),
+            "fixed point": levels.sigma_to_alpha_bar(design.limit_schedule(limit, S)),
+            **families.heuristics(S, **ends),
         }
         for name, alpha_bar in candidates.items():
             value = score(lam, alpha_bar, loss=loss, eta=eta, mu0_spectral=mu0_spectral)
@@ -165,7 +164,7 @@ def sampled_z_scores(
         See `mode_z_scores`.
     """
     x_T = rng.standard_normal((n, *prior.shape)) * (1.0 if process == "vp" else schedule[-1])
-    result = samplers.ddim(
+    result = unguided.ddim(
         prior.denoise if process == "vp" else prior.denoise_ve,
         x_T,
         schedule,
@@ -175,44 +174,3 @@ def sampled_z_scores(
     )
     predicted = transfer(prior.lam, schedule, eta=eta, process=process)
     return mode_z_scores(prior, result.sample, predicted)
-
-
-def number_table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Mapping[str, Sequence[float]],
-    fmt: str = "{:.3f}",
-) -> Any:
-    """Table of numbers for a notebook, one row per name.
-
-    Parameters
-    ----------
-    caption : str
-        Caption of the table.
-    columns : sequence of str
-        Headings: the first one names the rows.
-    rows : mapping of str to sequence of float
-        Values of each row; NaN is shown as a dash.
-    fmt : str
-        Format of a number.
-
-    Returns
-    -------
-    press.show.pages.Display
-    """
-    from press.show import pages as report
-
-    width = len(columns) - 1
-    wrong = [name for name, values in rows.items() if len(values) != width]
-    if wrong:
-        raise ValueError(f"rows[{wrong[0]!r}] must hold {width} values, one for each column")
-
-    def cell(value: float) -> report.Cell:
-        text = report.DASH if np.isnan(value) else fmt.format(value)
-        return report.Cell(report.number_html(text), text)
-
-    body = [
-        [report.Cell(report.inline_html(name), name), *map(cell, values)]
-        for name, values in rows.items()
-    ]
-    return report.table(caption, columns, body)

@@ -21,15 +21,20 @@ computed in the coordinates ``y = x / sqrt(alpha_bar)``, where both processes re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.schedules.levels import alpha_bar_to_sigma, validate_alpha_bar, validate_sigma
+from diffbook.schedules.levels import (
+    Process,
+    alpha_bar_to_sigma,
+    check_modes,
+    sigma_and_scale,
+    validate_alpha_bar,
+    validate_sigma,
+)
 
 Array = NDArray[np.float64]
-Process = Literal["vp", "ve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,35 +104,6 @@ class Transfer:
             return mean, cov
         basis = np.asarray(basis)
         return basis @ mean, (basis * self.var[0]) @ basis.conj().T
-
-
-def check_modes(lam: ArrayLike, eta: float, process: str) -> Array:
-    """Check what every closed form takes, and return the variances flat, as float64.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault.
-    """
-    lam = np.asarray(lam, dtype=np.float64).ravel()
-    if lam.size == 0 or not np.all(np.isfinite(lam)) or np.any(lam < 0):
-        raise ValueError("lam must be a non-empty array of finite, non-negative variances")
-    if not np.isfinite(eta) or not 0.0 <= eta <= 1.0:
-        raise ValueError(f"eta must lie in [0, 1] (0 is DDIM, 1 is DDPM), got {eta!r}")
-    if process not in ("vp", "ve"):
-        raise ValueError(f"process must be 'vp' or 've', got {process!r}")
-    return lam
-
-
-def sigma_and_scale(schedule: ArrayLike, process: Process) -> tuple[Array, Array]:
-    """Noise-to-signal ratio ``sigma`` and scale ``x / y`` of every level of a schedule."""
-    if process not in ("vp", "ve"):
-        raise ValueError(f"process must be 'vp' or 've', got {process!r}")
-    if process == "vp":
-        alpha_bar = validate_alpha_bar(schedule, allow_one=True)
-        return alpha_bar_to_sigma(alpha_bar), np.sqrt(alpha_bar)
-    sigma = validate_sigma(schedule)
-    return sigma, np.ones_like(sigma)
 
 
 def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> Array:

@@ -16,87 +16,28 @@ arXiv 2211.01095, Algorithm 2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from diffbook.samplers.transfer import Process, sigma_and_scale, step_coefficients
-from diffbook.schedules.levels import alpha_bar_to_log_snr, alpha_bar_to_sigma, validate_alpha_bar
+from diffbook.samplers.protocol import (
+    Callback,
+    Denoiser,
+    Noise,
+    Result,
+    _start,
+    ask,
+    report,
+    same_shape,
+)
+from diffbook.samplers.transfer import step_coefficients
+from diffbook.schedules.levels import (
+    Process,
+    sigma_and_scale,
+)
 
-Denoiser = Callable[..., Any]
-Noise = Callable[[int, Any], Any]
 """``noise(s, x) -> z``: the standard normal noise of the step from s to s - 1, like ``x``."""
-Callback = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a sampler returns.
-
-    Parameters
-    ----------
-    sample : array, shape (n, *shape)
-        State at the clean end.
-    trajectory : list of array or None
-        States from ``x_S`` to ``x_0`` (S + 1 of them) if they were asked for.
-    nfe : int
-        Number of denoiser calls.
-    """
-
-    sample: Any
-    trajectory: list[Any] | None
-    nfe: int
-
-
-# --- noise ------------------------------------------------------------------------------------
-
-
-def initial_noise(seeds: Iterable[int], shape: tuple[int, ...], like: Any = None) -> Any:
-    """Draw standard normal noise with one generator per sample.
-
-    Parameters
-    ----------
-    seeds : iterable of int
-        One seed per sample. A sample's noise depends on its own seed only, not on the batch it is
-        drawn in nor on the device.
-    shape : tuple of int
-        Shape of one sample.
-    like : array, optional
-        Array whose kind, dtype and device are wanted; float64 NumPy by default.
-
-    Returns
-    -------
-    array, shape (n, *shape)
-    """
-    noise = np.stack([np.random.default_rng(s).standard_normal(shape) for s in seeds])
-    return noise if like is None else _like(noise, like)
-
-
-def step_noise(seeds: Iterable[int]) -> Noise:
-    """Make the noise for the steps of a stochastic sampler, one independent stream per sample and step.
-
-    Parameters
-    ----------
-    seeds : iterable of int
-        One seed per sample, which may be those of `initial_noise`: the streams differ.
-    """
-    seeds = list(seeds)
-
-    def noise(s: int, x: Any) -> Any:
-        if len(seeds) != x.shape[0]:
-            raise ValueError(f"noise has {len(seeds)} seeds for a batch of {x.shape[0]}")
-        draws = [np.random.default_rng([seed, s]).standard_normal(x.shape[1:]) for seed in seeds]
-        return _like(np.stack(draws), x)
-
-    return noise
-
-
-def _like(values: NDArray, x: Any) -> Any:
-    return array_namespace(x).asarray(values, dtype=x.dtype, device=device(x))
 
 
 # --- samplers ---------------------------------------------------------------------------------
@@ -234,115 +175,3 @@ def dpmpp_2m(
         previous = x0_hat
         report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
     return Result(scale[0] * y, trajectory, len(levels) - 1)
-
-
-def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:
-    xp = array_namespace(x_T)
-    if x_T.ndim < 2 or not xp.isdtype(x_T.dtype, "real floating"):
-        raise ValueError(
-            f"x_T must be a real floating array (n, *shape), got shape {tuple(x_T.shape)} and "
-            f"dtype {x_T.dtype}"
-        )
-    return np.asarray(schedule, dtype=np.float64).tolist(), x_T
-
-
-def ask(denoiser: Denoiser, x: Any, level: float) -> Any:
-    """Call the denoiser, and refuse an answer of another shape."""
-    return same_shape("denoiser", denoiser(x, level), x)
-
-
-def same_shape(name: str, answer: Any, x: Any) -> Any:
-    """Refuse an answer of another shape: it must not broadcast into the update."""
-    if tuple(answer.shape) != tuple(x.shape):
-        raise ValueError(
-            f"{name} returned shape {tuple(answer.shape)} for an input of shape {tuple(x.shape)}"
-        )
-    return answer
-
-
-def report(
-    s: int,
-    x: Any,
-    levels: list[float],
-    x0_hat: Any,
-    trajectory: list[Any] | None,
-    callback: Callback | None,
-) -> None:
-    """Keep the state after a step, and hand it to the callback."""
-    if trajectory is not None:
-        trajectory.append(x)
-    if callback is not None:
-        callback({"s": s, "x": x, "level": levels[s], "x0_hat": x0_hat})
-
-
-# --- adapters ---------------------------------------------------------------------------------
-
-
-def vp_from_ve(denoiser_ve: Denoiser) -> Denoiser:
-    """VP denoiser (takes ``alpha_bar``) from a VE one (takes ``sigma``)."""
-
-    def denoiser(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
-        return denoiser_ve(x_t / alpha_bar_t**0.5, float(alpha_bar_to_sigma(alpha_bar_t)), cond)
-
-    return denoiser
-
-
-def ve_from_vp(denoiser_vp: Denoiser) -> Denoiser:
-    """VE denoiser (takes ``sigma``) from a VP one (takes ``alpha_bar``)."""
-
-    def denoiser(x_t: Any, sigma_t: float, cond: Any = None) -> Any:
-        alpha_bar_t = 1.0 / (1.0 + sigma_t**2)
-        return denoiser_vp(alpha_bar_t**0.5 * x_t, alpha_bar_t, cond)
-
-    return denoiser
-
-
-def x0_from_eps(eps_model: Denoiser) -> Denoiser:
-    """VP denoiser from a model of the noise, ``eps_model(x_t, alpha_bar_t, cond) -> eps_hat``."""
-
-    def denoiser(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
-        eps_hat = eps_model(x_t, alpha_bar_t, cond)
-        return (x_t - (1.0 - alpha_bar_t) ** 0.5 * eps_hat) / alpha_bar_t**0.5
-
-    return denoiser
-
-
-def x0_from_v(v_model: Denoiser) -> Denoiser:
-    """VP denoiser from a v-model, ``v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0``."""
-
-    def denoiser(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
-        v_hat = v_model(x_t, alpha_bar_t, cond)
-        return alpha_bar_t**0.5 * x_t - (1.0 - alpha_bar_t) ** 0.5 * v_hat
-
-    return denoiser
-
-
-def at_timesteps(model: Denoiser, alpha_bar_train: ArrayLike) -> Denoiser:
-    """Level-indexed model from one that takes integer time steps, ``model(x_t, t, cond)``.
-
-    Parameters
-    ----------
-    model : callable
-        Takes the index ``t`` into ``alpha_bar_train``.
-    alpha_bar_train : array_like, shape (T,)
-        Levels the model was trained on.
-
-    Returns
-    -------
-    callable
-        ``(x_t, alpha_bar_t, cond=None)``; raises ``ValueError`` for a level that is not one of the
-        training levels (see `diffbook.schedules.levels.nearest_timesteps`).
-    """
-    train = alpha_bar_to_log_snr(validate_alpha_bar(alpha_bar_train, "alpha_bar_train"))
-
-    def levelled(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
-        gap = np.abs(train - alpha_bar_to_log_snr(alpha_bar_t))
-        t = int(np.argmin(gap))
-        if gap[t] > 1e-6:
-            raise ValueError(
-                f"alpha_bar_t = {alpha_bar_t!r} is no training level; the nearest is t = {t}. Use "
-                "nearest_timesteps() to choose a schedule of training levels"
-            )
-        return model(x_t, t, cond)
-
-    return levelled

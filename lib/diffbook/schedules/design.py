@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from diffbook.samplers.transfer import Process, check_modes
+from diffbook.schedules.families import constant_rate
 from diffbook.schedules.laws import Density, optimal_density
 from diffbook.schedules.levels import (
     EPS_0,
     EPS_S,
+    Process,
     alpha_bar_to_log_snr,
-    constant_rate,
+    check_modes,
     sigma_range,
     sigma_to_alpha_bar,
     validate_alpha_bar,

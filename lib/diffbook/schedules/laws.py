@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from diffbook.samplers.transfer import check_modes
-from diffbook.schedules.levels import sigma_range, validate_sigma
+from diffbook.schedules.levels import check_modes, sigma_range, validate_sigma
 
 Array = NDArray[np.float64]
 Solver = Literal["ddim", "ddpm", "heun"]

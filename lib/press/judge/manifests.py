@@ -8,74 +8,28 @@ inputs of the run, so "is this run still what the sources say" is one comparison
 from __future__ import annotations
 
 import datetime
-import hashlib
-import importlib.metadata
 import json
-import os
-import platform
-import secrets
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from press import paths
-from press.judge import claims
+from press import documents, paths
+from press.judge import rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+from typing import TYPE_CHECKING
+
+from press.documents import digest, digest_files, digest_notebook
+from press.judge.rule import Metric
+from press.machine import cpu, packages, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 
 PAGE = "scoreboard"
-
-# Packages whose version can change a number or a picture.
-_PACKAGES = (
-    "numpy",
-    "scipy",
-    "torch",
-    "matplotlib",
-    "scikit-learn",
-    "scikit-image",
-    "POT",
-    "safetensors",
-    "ipykernel",
-    "papermill",
-)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees either the old or the new content, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write `document` as JSON, atomically; not-a-number is refused because JSON has none."""
-    write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def digest(data: bytes | str) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
-
-
-def digest_files(files: Iterable[Path]) -> str:
-    """One SHA-256 for a set of files: their paths and their contents."""
-    lines = [f"{paths.relative(path)} {digest(path.read_bytes())}" for path in sorted(files)]
-    return digest("\n".join(lines))
-
-
-def digest_notebook(notebook: Mapping[str, Any]) -> str:
-    """SHA-256 of a notebook's sources; outputs, metadata and an injected cell do not count."""
-    sources = [
-        [cell["cell_type"], cell["source"]]
-        for cell in notebook["cells"]
-        if "injected-parameters" not in cell["metadata"].get("tags", [])
-    ]
-    return digest(json.dumps(sources))
 
 
 def inputs(chapter: str, profile: str, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -110,17 +64,6 @@ def key(found: Mapping[str, str]) -> str:
     return digest(json.dumps(dict(found), sort_keys=True))
 
 
-def packages() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(paths.root()), *arguments]
     try:
@@ -139,31 +82,11 @@ def commit() -> tuple[str | None, bool | None]:
     return head, None if changed is None else bool(changed)
 
 
-def cpu() -> str:
-    """Name of the processor, as far as the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text("utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip() or "unknown"
-    return platform.processor() or platform.machine() or "unknown"
-
-
-def threads() -> int:
-    """Threads that a run may use: ``OMP_NUM_THREADS`` or the cores that we may run on."""
-    named = os.environ.get("OMP_NUM_THREADS", "")
-    if named.isdigit() and int(named) > 0:
-        return int(named)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def build(
     chapter: str,
     profile: str,
     parameters: Mapping[str, Any],
-    metrics: Sequence[claims.Metric],
+    metrics: Sequence[rule.Metric],
     *,
     device: str,
     wall_s: float,
@@ -209,7 +132,7 @@ def build(
         "inputs": dict(found),
         "key": key(found),
     }
-    claims.validate(manifest, "manifest", f"manifest of {chapter}")
+    documents.validate(manifest, "manifest", f"manifest of {chapter}")
     return manifest
 
 
@@ -226,7 +149,7 @@ def read(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text("utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: not JSON: {error}") from error
-    claims.validate(manifest, "manifest", where)
+    documents.validate(manifest, "manifest", where)
     return manifest
 
 
@@ -260,3 +183,12 @@ def recorded(chapter: str, profile: str) -> dict[str, Any] | None:
     """Read the manifest under version control, or None where nothing was recorded."""
     path = paths.recorded() / f"{chapter}.{profile}.json"
     return _read_named(path) if path.is_file() else None
+
+
+# ---------------------------------------------------------------------------------------------
+# scoreboard
+
+
+def metrics_of(manifest: Mapping[str, Any]) -> dict[str, Metric]:
+    """Metrics of a manifest by name."""
+    return {entry["name"]: Metric.from_dict(entry) for entry in manifest["metrics"]}

@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
-import secrets
-import shutil
-import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from press import paths
+from press import documents, ledger, paths
 from press.judge import claims, manifests
-from press.run import guard
-from press.run import plans as runs
+from press.run import guard, parameters, plans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,18 +25,15 @@ if TYPE_CHECKING:
 
     from nbformat import NotebookNode
 
+from press.run.safety import replacing
+
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal asked the run to stop; `status` is the exit status that says so."""
-
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-        self.status = 128 + number
 
 
 class CellFailed(RuntimeError):
@@ -96,7 +87,7 @@ class Run:
         Whether the run had finished earlier with the same inputs.
     """
 
-    plan: runs.Plan
+    plan: plans.Plan
     manifest: dict[str, Any]
     skipped: bool
 
@@ -104,83 +95,6 @@ class Run:
     def notebook(self) -> Path:
         """The executed notebook."""
         return self.plan.folder / "notebook.ipynb"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted`, after stopping all child processes.
-
-    Children go first because a kernel lives in a session of its own, where Ctrl-C does not reach
-    it, and a busy one would make an orderly shutdown wait. Only for the main thread of a program
-    whose children are all ours, such as the command line.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    numbers += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
-
-    def stop(number: int, _frame: Any) -> None:
-        for other in numbers:
-            signal.signal(other, signal.SIG_IGN)
-        _kill_children()
-        # What asyncio says about the tasks that we abandon is of no use to anybody.
-        logging.disable(logging.CRITICAL)
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _kill_children() -> None:
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    psutil.wait_procs(children, timeout=5)
-
-
-def _sibling(folder: Path) -> Path:
-    """Make a hidden name beside `folder` that tells which process made it."""
-    return folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what a process that was killed outright has left."""
-    import psutil
-
-    for path in parent.glob(".*.*.*"):
-        owner = path.name.rsplit(".", 2)[1]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Give a new empty folder that takes the place of `folder` if the block succeeds.
-
-    Any exception, also an interruption, removes the new folder and leaves the old one.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    fresh, old = _sibling(folder), _sibling(folder)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -201,7 +115,7 @@ def _log_to(path: Path) -> Iterator[None]:
         logger.propagate = propagate
 
 
-def execute(plan: runs.Plan, *, force: bool = False, progress: bool = True) -> Run:
+def execute(plan: plans.Plan, *, force: bool = False, progress: bool = True) -> Run:
     """Run a plan, or return the finished run if its inputs have not changed.
 
     Parameters
@@ -229,32 +143,32 @@ def execute(plan: runs.Plan, *, force: bool = False, progress: bool = True) -> R
                 notebook = _papermill(plan, folder / "notebook.ipynb", progress)
         except CellFailed as error:
             log = (folder / "run.log").read_text("utf-8")
-            manifests.write_text(failed_log, f"{log}\n{error}\n\n{error.traceback}\n")
+            documents.write_text(failed_log, f"{log}\n{error}\n\n{error.traceback}\n")
             error.log = failed_log
             raise
         manifest = manifests.build(
             plan.chapter,
             plan.profile,
             plan.parameters,
-            runs.collect_metrics(notebook),
-            device=runs.collect_device(notebook),
+            ledger.collect_metrics(notebook),
+            device=ledger.collect_device(notebook),
             wall_s=time.monotonic() - started,
             artefacts=_artefacts(folder / "notebook.ipynb"),
             found=plan.inputs,
         )
-        manifests.write_json(folder / "manifest.json", manifest)
+        documents.write_json(folder / "manifest.json", manifest)
     failed_log.unlink(missing_ok=True)
     return Run(plan, manifest, skipped=False)
 
 
 def _artefacts(notebook: Path) -> dict[str, str]:
-    found = {"notebook.ipynb": manifests.digest(notebook.read_bytes())}
+    found = {"notebook.ipynb": documents.digest(notebook.read_bytes())}
     for path in sorted(paths.weights().glob("*.safetensors")):
-        found[paths.relative(path)] = manifests.digest(path.read_bytes())
+        found[paths.relative(path)] = documents.digest(path.read_bytes())
     return found
 
 
-def _papermill(plan: runs.Plan, output: Path, progress: bool) -> NotebookNode:
+def _papermill(plan: plans.Plan, output: Path, progress: bool) -> NotebookNode:
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
@@ -303,7 +217,7 @@ def _logged_kernels(log: TextIO) -> type:
     return LoggedKernelManager
 
 
-def _source_number(plan: runs.Plan, index: int) -> tuple[int, int]:
+def _source_number(plan: plans.Plan, index: int) -> tuple[int, int]:
     """Cell number in the committed notebook, and how many executions papermill added before it."""
     import nbformat
 
@@ -315,7 +229,7 @@ def _source_number(plan: runs.Plan, index: int) -> tuple[int, int]:
     return index - shift + 1, shift
 
 
-def _cell_failed(plan: runs.Plan, error: Any) -> CellFailed:
+def _cell_failed(plan: plans.Plan, error: Any) -> CellFailed:
     number, shift = _source_number(plan, error.cell_index)
     count = error.exec_count - shift if error.exec_count else None
     traceback = _ESCAPES.sub("", "\n".join(error.traceback))
@@ -323,7 +237,7 @@ def _cell_failed(plan: runs.Plan, error: Any) -> CellFailed:
     return CellFailed(plan.chapter, number, count, error.source, message, traceback)
 
 
-def _kernel_died(plan: runs.Plan, output: Path) -> CellFailed:
+def _kernel_died(plan: plans.Plan, output: Path) -> CellFailed:
     import nbformat
 
     cells = nbformat.read(output, as_version=4).cells
@@ -374,7 +288,7 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return joined
 
 
-def record(plan: runs.Plan) -> list[Path]:
+def record(plan: plans.Plan) -> list[Path]:
     """Promote a finished run to what is under version control.
 
     The manifest goes to ``data/results/``. The executed notebook goes to ``notebooks/`` if the
@@ -403,7 +317,7 @@ def record(plan: runs.Plan) -> list[Path]:
     manifest = manifests.read(plan.folder / "manifest.json")
     notebook = clean(nbformat.read(plan.folder / "notebook.ipynb", as_version=4))
     is_page = plan.chapter == manifests.PAGE
-    promoted = is_page or plan.profile == runs.parameters(plan.chapter)["profile"].default
+    promoted = is_page or plan.profile == parameters.parameters(plan.chapter)["profile"].default
     if promoted:
         faults = _faults(notebook, plan.chapter, is_page)
         if faults:
@@ -411,10 +325,10 @@ def record(plan: runs.Plan) -> list[Path]:
     written = []
     if not is_page:
         written.append(paths.recorded() / f"{plan.chapter}.{plan.profile}.json")
-        manifests.write_json(written[-1], manifest)
+        documents.write_json(written[-1], manifest)
     if promoted:
         written.append(paths.notebook(plan.chapter))
-        manifests.write_text(written[-1], nbformat.writes(notebook) + "\n")
+        documents.write_text(written[-1], nbformat.writes(notebook) + "\n")
     return written
 
 

@@ -8,31 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from press import paths
-from press.judge import claims, manifests
-from press.run import execution
+from press import documents, paths
+from press.judge import claims, manifests, rule
+from press.run import execution, safety
 from press.run import plans as runs
-from press.show import pages as report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+from press.run.render import render
+
 PROFILE = "laptop"
-_SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks", "data")
-_BUILD = ["-c", "import sys; from jupyter_book.cli.main import main; sys.exit(main())", "build"]
-_STRICT = ["-n", "-W", "--keep-going", "-q"]
-
-
-class BuildFailed(RuntimeError):
-    """Jupyter Book ended with an error or a warning; the message holds the end of its log."""
 
 
 @dataclass
@@ -100,7 +91,7 @@ def reproduce(
         started = time.monotonic()
         run = execution.execute(plan, force=force, progress=progress)
         done.append(run)
-        found = claims.verdicts(plan.chapter, report.metrics_of(run.manifest))
+        found = claims.verdicts(plan.chapter, manifests.metrics_of(run.manifest))
         outcome.found[plan.chapter] = found
         outcome.worse += compare(plan.chapter, profile, found)
         spent = "finished earlier" if run.skipped else f"{time.monotonic() - started:.0f} s"
@@ -116,7 +107,7 @@ def reproduce(
 
 def summary(found: dict[str, str]) -> str:
     """Verdict counts of one chapter in a line."""
-    return claims.tally(found.values())
+    return rule.tally(found.values())
 
 
 def compare(chapter: str, profile: str, found: dict[str, str]) -> list[str]:
@@ -124,18 +115,18 @@ def compare(chapter: str, profile: str, found: dict[str, str]) -> list[str]:
     before = manifests.recorded(chapter, profile)
     if before is None:
         return []
-    recorded = claims.verdicts(chapter, report.metrics_of(before))
-    lost = claims.worse(recorded, found)
+    recorded = claims.verdicts(chapter, manifests.metrics_of(before))
+    lost = rule.worse(recorded, found)
     return [f"{chapter} {name}: was {old}, is {new}" for name, (old, new) in lost.items()]
 
 
 def _overlay(done: list[execution.Run]) -> Path:
     """Folder with the fresh manifests under the names of the recorded ones."""
     target = paths.working() / "fresh"
-    with execution.replacing(target) as folder:
+    with safety.replacing(target) as folder:
         for run in done:
             name = f"{run.plan.chapter}.{run.plan.profile}.json"
-            manifests.write_json(folder / name, run.manifest)
+            documents.write_json(folder / name, run.manifest)
     return target
 
 
@@ -156,81 +147,3 @@ def _page(force: bool, progress: bool) -> list[execution.Run]:
     if not paths.notebook(manifests.PAGE).is_file():
         return []
     return [execution.execute(runs.page_plan(), force=force, progress=progress)]
-
-
-def stage(target: Path, done: list[execution.Run]) -> None:
-    """Copy the book's sources to `target` with the fresh notebooks and manifests in place."""
-    import nbformat
-
-    for name in _SOURCES:
-        source = paths.root() / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(".*"))
-        elif source.is_file():
-            shutil.copy2(source, target / name)
-    for run in done:
-        notebook = execution.clean(nbformat.read(run.notebook, as_version=4))
-        nbformat.write(notebook, target / "notebooks" / f"{run.plan.chapter}.ipynb")
-        if run.plan.chapter != manifests.PAGE:
-            name = f"{run.plan.chapter}.{run.plan.profile}.json"
-            manifests.write_json(target / "data" / "results" / name, run.manifest)
-
-
-def _fingerprint(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [
-        f"{path.relative_to(folder).as_posix()} {manifests.digest(path.read_bytes())}"
-        for path in files
-    ]
-    return manifests.digest("\n".join(lines))
-
-
-def render(done: list[execution.Run], *, force: bool = False) -> Path:
-    """Render the book from a staged copy; return its start page.
-
-    Nothing is done if the same sources have been rendered before.
-
-    Raises
-    ------
-    BuildFailed
-        If there is a warning or an error.
-    """
-    site = paths.working() / "site"
-    stamp = site / ".sources.sha256"
-    with execution.replacing(paths.working() / "staged") as folder:
-        stage(folder, done)
-        sources = _fingerprint(folder)
-        finished = (
-            stamp.is_file()
-            and stamp.read_text("utf-8").strip() == sources
-            and _start_page(site).is_file()
-        )
-    if force or not finished:
-        _build(paths.working() / "staged", site, sources)
-    shutil.rmtree(paths.working() / "staged", ignore_errors=True)
-    return _start_page(site)
-
-
-def _start_page(site: Path) -> Path:
-    return site / "_build" / "html" / "index.html"
-
-
-def _build(staged: Path, site: Path, sources: str) -> None:
-    log = paths.working() / "site.log"
-    with execution.replacing(site) as folder:
-        shutil.copytree(staged, folder, dirs_exist_ok=True)
-        with log.open("w", encoding="utf-8") as stream:
-            done = subprocess.run(
-                [sys.executable, *_BUILD, str(folder), *_STRICT],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        if done.returncode != 0 or not _start_page(folder).is_file():
-            lines = log.read_text("utf-8", errors="replace").splitlines()
-            tail = "\n".join(f"    {line}" for line in lines[-40:])
-            raise BuildFailed(
-                f"the book does not render cleanly (status {done.returncode}); "
-                f"end of {paths.relative(log)}:\n{tail}"
-            )
-        manifests.write_text(folder / ".sources.sha256", sources + "\n")

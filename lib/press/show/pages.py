@@ -8,100 +8,21 @@ with a scope, and sit in a scrollable region, so a phone shows them without a pa
 from __future__ import annotations
 
 import html
-import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from press.judge import claims as _claims
-from press.judge.claims import NOT_TRIED, REPRODUCED, Metric
+from press.judge import claims, rule
+from press.judge.rule import NOT_TRIED, REPRODUCED, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+from press.judge.manifests import metrics_of
+from press.show.tables import DASH, Cell, Display, _cell, digits, inline_html, number_html, table
+
 SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
+
+
 UNKNOWN = "not available to us"
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Display:
-    """What a cell shows: HTML for the book and Jupyter, plain text for everything else.
-
-    Parameters
-    ----------
-    html, text : str
-        The same content twice.
-    metadata : dict
-        Goes to the metadata of the cell's output.
-    """
-
-    html: str
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        return {"text/html": self.html, "text/plain": self.text}, self.metadata
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One table cell in both forms."""
-
-    html: str
-    text: str
-
-
-# ---------------------------------------------------------------------------------------------
-# numbers and text
-
-
-def digits(value: float, *, exact: bool = False) -> str:
-    """Write a number for people: three significant digits, or all of them for thresholds and integers."""
-    if isinstance(value, int):
-        return str(value)
-    if exact:
-        return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.2e}")
-    if 1e-3 <= abs(rounded) < 1e6:
-        decimals = max(0, 2 - int(f"{rounded:e}".split("e")[1]))
-        return f"{rounded:.{decimals}f}"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def number_html(text: str) -> str:
-    """Escape `text` and typeset powers of ten in it, ``1.2e-5`` as 1.2 × 10⁻⁵."""
-
-    def power(match: re.Match[str]) -> str:
-        exponent = str(int(match[2])).replace("-", "−")
-        return f"{'' if match[1] == '1' else match[1] + ' × '}10<sup>{exponent}</sup>"
-
-    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([-+]?\d+)", power, html.escape(text))
-
-
-def inline_html(text: str) -> str:
-    r"""HTML of one line of Markdown: ``$math$``, ```code```, ``**bold**``, ``*emphasis*``, links.
-
-    Mathematics becomes ``\(...\)`` inside the class that Sphinx's MathJax set-up looks for.
-    """
-    pieces = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
-    out = []
-    for piece in pieces:
-        if len(piece) > 2 and piece[0] == piece[-1] == "$":
-            out.append(f'<span class="math notranslate">\\({html.escape(piece[1:-1])}\\)</span>')
-        elif len(piece) > 2 and piece[0] == piece[-1] == "`":
-            out.append(f"<code>{html.escape(piece[1:-1])}</code>")
-        else:
-            safe = html.escape(piece)
-            safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
-            safe = re.sub(r"\*(.+?)\*", r"<em>\1</em>", safe)
-            out.append(re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', safe))
-    return "".join(out)
 
 
 def badge(verdict: str) -> str:
@@ -154,7 +75,7 @@ def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact
         if metric is None:
             parts.append(f"{condition['metric']} {DASH}")
             continue
-        holds = _claims.condition_verdict(condition, metric) == "holds"
+        holds = rule.condition_verdict(condition, metric) == "holds"
         if holds and not exact and _by_threshold(claim, condition):
             parts.append(f"{condition['metric']} {bound_text(condition)}")
         else:
@@ -181,51 +102,9 @@ def _reported(claim: Mapping[str, Any]) -> str:
     return UNKNOWN if claim["origin"] == "paper" else "beyond the paper"
 
 
-# ---------------------------------------------------------------------------------------------
-# tables
-
-
-def _cell(text: str) -> Cell:
-    return Cell(inline_html(text), text)
-
-
-def table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = ""
-) -> Display:
-    """Build a table whose first column names the row.
-
-    Parameters
-    ----------
-    caption : str
-        Also the name of the scrollable region around the table.
-    head : sequence of str
-        Column headings.
-    rows : sequence of sequences of Cell
-        One cell per heading.
-    kind : str
-        Further class for the style sheet.
-    """
-    columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
-    lines = []
-    for first, *rest in rows:
-        cells = "".join(f"<td>{cell.html}</td>" for cell in rest)
-        lines.append(f'<tr><th scope="row">{first.html}</th>{cells}</tr>')
-    body = "\n".join(lines)
-    markup = (
-        f'<div class="{f"db-table {kind}".strip()}" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n'
-        f"<table>\n<caption>{html.escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
-    )
-    plain = [caption]
-    for row in rows:
-        plain.append(row[0].text)
-        plain += [f"    {name}: {cell.text}" for name, cell in zip(head[1:], row[1:], strict=True)]
-    return Display(markup, "\n".join(plain))
-
-
 def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata: dict) -> Display:
     """Build the line that `Ledger.check` shows: verdict, statement, measured, asked."""
-    verdict = _claims.claim_verdict(claim, metrics)
+    verdict = rule.claim_verdict(claim, metrics)
     measured, asked = measured_text(claim, metrics, exact=False), asked_text(claim)
     reason = "" if verdict == REPRODUCED else claim.get("reason", "")
     markup = (
@@ -275,7 +154,7 @@ def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -
     cells = []
     for manifest in others:
         metrics = metrics_of(manifest)
-        verdict = _claims.claim_verdict(claim, metrics)
+        verdict = rule.claim_verdict(claim, metrics)
         if verdict == NOT_TRIED:
             continue
         text = measured_text(claim, metrics, exact=True)
@@ -319,7 +198,7 @@ def paper_table(
     """
     rows = []
     for claim in document["claims"]:
-        verdict = _claims.claim_verdict(claim, metrics)
+        verdict = rule.claim_verdict(claim, metrics)
         more = _other_runs(claim, others)
         rows.append(
             [
@@ -342,22 +221,13 @@ def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> 
     """Short table of verdicts for the top of a chapter."""
     rows = []
     for claim in document["claims"]:
-        verdict = _claims.claim_verdict(claim, metrics)
+        verdict = rule.claim_verdict(claim, metrics)
         link = Cell(f'<a href="#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"])
         rows.append([link, _cell(claim["statement"]), Cell(badge(verdict), verdict)])
     found = [row[2].text for row in rows]
-    caption = f"{len(found)} claims: {_claims.tally(found)}"
+    caption = f"{len(found)} claims: {rule.tally(found)}"
     shown = table(caption, ("Claim", "Statement", "Verdict"), rows)
     return Display(shown.html, caption)
-
-
-# ---------------------------------------------------------------------------------------------
-# scoreboard
-
-
-def metrics_of(manifest: Mapping[str, Any]) -> dict[str, Metric]:
-    """Metrics of a manifest by name."""
-    return {entry["name"]: Metric.from_dict(entry) for entry in manifest["metrics"]}
 
 
 def _commit(manifest: Mapping[str, Any]) -> str:
@@ -376,7 +246,7 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
     for chapter, document in book.items():
         for manifest in [m for m in manifests if m["chapter"] == chapter]:
             metrics = metrics_of(manifest)
-            found = [_claims.claim_verdict(claim, metrics) for claim in document["claims"]]
+            found = [rule.claim_verdict(claim, metrics) for claim in document["claims"]]
             rows.append(
                 [
                     Cell(
@@ -384,7 +254,7 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
                         document["title"],
                     ),
                     _plain(manifest["profile"]),
-                    _plain(_claims.tally(found)),
+                    _plain(rule.tally(found)),
                     _plain(f"{manifest['device']} ({manifest['cpu']}, {manifest['threads']})"),
                     _plain(f"{manifest['wall_s']:.0f} s"),
                     _plain(manifest["date"][:10]),
@@ -402,7 +272,7 @@ def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, An
     if manifest is not None:
         run = [manifest["profile"], manifest["device"], manifest["date"][:10], _commit(manifest)]
     return [
-        _verdict_cell(claim, _claims.claim_verdict(claim, metrics), f"{chapter}.html"),
+        _verdict_cell(claim, rule.claim_verdict(claim, metrics), f"{chapter}.html"),
         _with_note(_cell(claim["statement"]), f"{claim['kind']}, {origin}"),
         _cell(_reported(claim)),
         _measured_cell(claim, metrics, exact=True),
@@ -416,7 +286,7 @@ def claims_table(
     """Every claim of a chapter, one row per recorded run that tried it."""
     rows = []
     for claim in document["claims"]:
-        tried = [m for m in manifests if _claims.claim_verdict(claim, metrics_of(m)) != NOT_TRIED]
+        tried = [m for m in manifests if rule.claim_verdict(claim, metrics_of(m)) != NOT_TRIED]
         rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
     head = ("Claim", "What is claimed", "The paper reports", "Measured (asked)", "Run")
     return table(f"Claims of {document['title']}", head, rows, "db-claims")
@@ -426,7 +296,7 @@ def scoreboard() -> Display:
     """Every claim of every chapter; a pure function of ``data/paper`` and ``data/results``."""
     from press.judge import manifests
 
-    book, found = _claims.load_book(), manifests.load_all()
+    book, found = claims.load_book(), manifests.load_all()
     parts = [runs_table(book, found)]
     for chapter, document in book.items():
         own = [manifest for manifest in found if manifest["chapter"] == chapter]

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from chapters.posterior.colour import colour_problem, deblur_colour, summarise
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import operators as inverse
-from diffbook.inverse.filters import compose, merged
+from diffbook import inverse, schedules
+from diffbook.inverse import gains
+from diffbook.inverse.filters import compose
+from diffbook.inverse.problem import merged
 from diffbook.nets.foreign import Pretrained
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.schedules import levels as schedules
 
 SIDE = 8
 
@@ -39,7 +39,7 @@ def test_measured_distortion_is_the_predicted_one(prior, x0):
     from diffbook.inverse.design import design_weights
 
     weights = design_weights(problem, ab, "dps", n_bins=128).weights
-    predicted = compose(problem, ab, guidance.dps(problem, ab, weights)).mse / (3 * SIDE**2)
+    predicted = compose(problem, ab, gains.dps(problem, ab, weights)).mse / (3 * SIDE**2)
     (row,) = [r for r in rows if r.method == "designed"]
     measured = np.mean(4.0 / 10 ** (row.psnr / 10.0))
     spread = np.std(4.0 / 10 ** (row.psnr / 10.0)) / np.sqrt(len(x0))

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from chapters.posterior import deepinv as peer
-from chapters.posterior import deepinv_record as peer_record
+from chapters.posterior import deepinv_record
 from chapters.posterior.deepinv_record import SIGMA_Y, SIZE, S, lorentzian, relative
-from diffbook.inverse import filters as posterior
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import published as zero_shot
+from diffbook import inverse
+from diffbook.inverse import gains, published
 from diffbook.inverse.exact import gaussian_vjp
 from diffbook.inverse.operators import Blur, gaussian_kernel, gaussian_transfer, measure
-from diffbook.schedules.levels import alpha_bar_to_sigma, ddpm_chain
+from diffbook.schedules.families import ddpm_chain
+from diffbook.schedules.levels import alpha_bar_to_sigma
 
 needs_deepinv = pytest.mark.skipif(bool(peer.missing()), reason=peer.missing() or "installed")
 SINGLE = 1e-5
@@ -25,11 +25,11 @@ SINGLE = 1e-5
 
 @pytest.fixture(scope="module")
 def case():
-    return peer_record.make_case()
+    return deepinv_record.make_case()
 
 
 def ours(case, method, **options):
-    sample = getattr(zero_shot, method)
+    sample = getattr(published, method)
     return sample(
         case.prior.denoise, case.x_T, case.alpha_bar, y=case.y, operator=case.operator,
         sigma_y=SIGMA_Y, **options,
@@ -90,45 +90,45 @@ def test_annealed_dps_agrees(case):
     x = case.theirs("dps")
     vjp = gaussian_vjp(case.prior)
     assert relative(x, ours(case, "dps", weights=weights, vjp=vjp)) < SINGLE
-    assert relative(x, case.closed(guidance.dps, weights)) < SINGLE
+    assert relative(x, case.closed(gains.dps, weights)) < SINGLE
 
 
 @needs_deepinv
 def test_dps_weight_multiplies_the_score_not_the_state(case):
-    kappa, vjp = guidance.kappa(case.alpha_bar), gaussian_vjp(case.prior)
+    kappa, vjp = gains.kappa(case.alpha_bar), gaussian_vjp(case.prior)
     x = case.theirs("dps_norm", weight=2.0)
 
     def in_the_score(s, norm):  # 2 grad |r| = (2 / 2|r|) grad |r|^2, times kappa
         return 2.0 * kappa[s - 1] / (2.0 * norm)
 
     assert relative(x, ours(case, "dps", weights=in_the_score, vjp=vjp)) < SINGLE
-    on_the_state = zero_shot.normalised(1.0)  # the official code's scale 2
+    on_the_state = published.normalised(1.0)  # the official code's scale 2
     assert relative(x, ours(case, "dps", weights=on_the_state, vjp=vjp)) > 0.1
 
 
 @needs_deepinv
 def test_pigdm_agrees_with_the_score_consistent_weight(case):
-    kappa, vjp = guidance.kappa(case.alpha_bar), gaussian_vjp(case.prior)
+    kappa, vjp = gains.kappa(case.alpha_bar), gaussian_vjp(case.prior)
     x = case.theirs("pigdm")
     assert relative(x, ours(case, "pigdm", weights=kappa, vjp=vjp)) < SINGLE
-    assert relative(x, case.closed(guidance.pigdm, kappa)) < SINGLE
+    assert relative(x, case.closed(gains.pigdm, kappa)) < SINGLE
 
 
 @needs_deepinv
 def test_ald_agrees(case):
     x = case.theirs("ald")
     assert relative(x, ours(case, "ald")) < SINGLE
-    assert relative(x, case.closed(guidance.ald, np.ones(S))) < SINGLE
+    assert relative(x, case.closed(gains.ald, np.ones(S))) < SINGLE
 
 
 @needs_deepinv
 def test_moment_matching_is_the_ideal_sampler_if_its_solver_converges(case):
     prior, operator, alpha_bar, x_T, y = case
-    ideal = zero_shot.ideal(prior, x_T, alpha_bar, y=y, operator=operator, sigma_y=SIGMA_Y).sample
+    ideal = published.ideal(prior, x_T, alpha_bar, y=y, operator=operator, sigma_y=SIGMA_Y).sample
     converged = case.theirs("moment_matching", cg_max_iter=60, cg_tol=1e-7)
     assert relative(converged, ideal) < SINGLE
     assert relative(case.theirs("moment_matching"), ideal) > 1e-2  # three iterations, default
-    assert relative(ideal, case.closed(guidance.ideal)) < 1e-12
+    assert relative(ideal, case.closed(gains.ideal)) < 1e-12
 
 
 @needs_deepinv
@@ -163,7 +163,7 @@ def test_diffpir_uses_twice_the_papers_rho():
     both = lorentzian(SIZE, scale=0.2**2, mean=0.0)  # the same images in [-1, 1]
 
     def ours_with(factor):
-        found = zero_shot.diffpir(
+        found = published.diffpir(
             both.denoise, x_T, alpha_bar, y=2.0 * y - 1.0, operator=operator,
             sigma_y=2.0 * sigma_y, weights=np.full(len(alpha_bar) - 1, factor * lambda_), zeta=0.0,
         )  # fmt: skip
@@ -191,8 +191,8 @@ def test_ddrm_halves_the_variance_of_self_paired_columns():
         repeated = torch.from_numpy(np.repeat(y, n, axis=0))[:, None]
         x = model(repeated, peer.physics(operator, sigma_y))[:, 0].numpy()
 
-    problem = posterior.make_problem(prior, operator.spectrum, sigma_y)
-    t = posterior.compose(problem, alpha_bar, guidance.ddrm(problem, alpha_bar))
+    problem = inverse.make_problem(prior, operator.spectrum, sigma_y)
+    t = inverse.compose(problem, alpha_bar, gains.ddrm(problem, alpha_bar))
     modes = prior.to_spectral(x)
     mean = (t.D2 * problem.mu0 + t.D3 * prior.to_spectral(y).ravel()).reshape(size, size)
     z = np.abs(modes.mean(axis=0) - mean) / np.sqrt(t.V.reshape(size, size) / n)
@@ -206,12 +206,12 @@ def test_ddrm_halves_the_variance_of_self_paired_columns():
 
 @needs_deepinv
 def test_recorded_comparison_can_be_repeated():
-    found = peer_record.differences()
-    assert set(found) == set(peer_record.load()["differences"])
+    found = deepinv_record.differences()
+    assert set(found) == set(deepinv_record.load()["differences"])
     assert max(found.values()) < SINGLE
 
 
 def test_record_holds_small_differences():
-    recorded = peer_record.load()
+    recorded = deepinv_record.load()
     assert recorded["deepinv"] == "0.5.0"
     assert 0 < max(recorded["differences"].values()) < SINGLE

@@ -12,9 +12,8 @@ from PIL import Image
 from chapters.posterior import figures as tradeoffs
 from chapters.posterior import figures_filters as spectra
 from chapters.posterior import figures_restoration as images
-from chapters.posterior import figures_weights as weights
-from diffbook.draw import parts as plotting_parts
-from diffbook.draw import style as plotstyle
+from chapters.posterior import figures_weights
+from diffbook.draw import parts, style
 
 RNG = np.random.default_rng(0)
 F = np.fft.fftfreq(64)
@@ -85,24 +84,24 @@ FIGURES = {
         measured_at=[0.5, 0.9],
     ),
     "agreement": lambda: tradeoffs.agreement({"DPS": [1e-15, 1e-4], "ideal": 0.0, "ALD": 1e-8}, 1e-5),
-    "profiles": lambda: weights.weight_profiles(
+    "profiles": lambda: figures_weights.weight_profiles(
         SIGMA,
         {S: np.where(x > 50, 0.0, 1 / (1 + x)) for S, x in SIGMA.items()},
         {"1/‖r‖": (SIGMA[10], np.full(10, 0.3))},
     ),
-    "minima": lambda: weights.local_minima(
+    "minima": lambda: figures_weights.local_minima(
         SIGMA[5],
         [([1, 1, 1, 0, 9], 1.82), ([2, 1, 0.5, 0.4, 0], 1.586)],
         ([0.5, 0.4, 0.3, 0.3, 0.2], 4.18),
     ),
-    "landscape": lambda: weights.landscape(
+    "landscape": lambda: figures_weights.landscape(
         [0.1, 1, 10], [0.1, 1], [[9, 3, 200], [5, 2, 90]], [(1, 1, 2.0)], xlabel="one", ylabel="two"
     ),
-    "basins": lambda: weights.basins({"A": [1.8, 1.6, 2.4], "B": [3.0, 3.0]}),
-    "copied": lambda: weights.copied_weights(
+    "basins": lambda: figures_weights.basins({"A": [1.8, 1.6, 2.4], "B": [3.0, 3.0]}),
+    "copied": lambda: figures_weights.copied_weights(
         STEPS, {"designed for each S": LOSSES["DPS designed"], "copied": LOSSES["DPS 0.3/‖r‖"]}
     ),
-    "schedule": lambda: weights.schedule_and_weights(
+    "schedule": lambda: figures_weights.schedule_and_weights(
         [5, 10], {"neither": [6.6, 2.6], "weights": [6.0, 1.6], "schedule and weights": [1.1, 0.7]}
     ),
     "quality": lambda: images.quality(
@@ -120,16 +119,16 @@ FIGURES = {
 @pytest.fixture(autouse=True)
 def book_style():
     with mpl.rc_context():
-        plotstyle.use_style()
+        style.use_style()
         yield
 
 
 @cache
 def drawn(name):
     with mpl.rc_context():
-        plotstyle.use_style()
+        style.use_style()
         fig = FIGURES[name]()
-        picture = plotstyle.palette_png(fig)  # lays the figure out
+        picture = style.palette_png(fig)  # lays the figure out
     return fig, picture
 
 
@@ -138,7 +137,7 @@ def lines(ax):
 
 
 def is_open(line):
-    return mpl.colors.same_color(line.get_markerfacecolor(), plotstyle.PANEL)
+    return mpl.colors.same_color(line.get_markerfacecolor(), style.PANEL)
 
 
 def texts(fig):
@@ -161,7 +160,7 @@ def test_figures_are_one_width_opaque_small_and_detached(name):
     assert 200 < image.height < 850
     assert len(picture) < 32_000
     corner = np.array(image.convert("RGB"))[3, -3]
-    panel = [int(plotstyle.PANEL[i : i + 2], 16) for i in (1, 3, 5)]
+    panel = [int(style.PANEL[i : i + 2], 16) for i in (1, 3, 5)]
     np.testing.assert_allclose(corner, panel, atol=3)  # the palette rounds
     assert plt.get_fignums() == []
 
@@ -189,7 +188,7 @@ def visible_ticks(ax):
 def test_texts_are_readable_inside_the_figure_and_apart(name):
     fig, _ = drawn(name)
     with mpl.rc_context():
-        plotstyle.use_style()
+        style.use_style()
         fig.canvas.draw()
     inside = texts(fig)
     assert all(t.get_fontsize() >= 11 for t in inside)
@@ -254,8 +253,8 @@ def test_losses_and_ratios_are_drawn_and_variants_differ():
 
 def test_variants_of_a_method_keep_its_colour():
     many = {f"DPS {i}": np.zeros(1) for i in range(30)}
-    looks = [look for _, _, look in plotting_parts.distinct(many)]
-    assert {look["color"] for look in looks} == {plotstyle.STYLES["DPS"]["color"]}
+    looks = [look for _, _, look in parts.distinct(many)]
+    assert {look["color"] for look in looks} == {style.STYLES["DPS"]["color"]}
     assert len({(str(look["linestyle"]), look["marker"]) for look in looks}) == 30
     assert len({str(look["linestyle"]) for look in looks[:5]}) == 5
 
@@ -378,10 +377,10 @@ def test_style_table_knows_the_methods():
     ]
     names += ["DPS tuned", "DPS standard", "PiGDM designed", "DiffPIR designed", "regularised"]
     for name in [*names, "posterior", "MMSE", "map", "prior"]:
-        assert name in plotstyle.STYLES
+        assert name in style.STYLES
     families = {("DPS", "DPS designed"), ("PiGDM", "PiGDM designed"), ("DDNM", "DDRM")}
-    assert all(plotstyle.COLORS[a] == plotstyle.COLORS[b] for a, b in families)
-    assert plotstyle.style("DPS tuned, S = 5") == plotstyle.STYLES["DPS tuned"]
+    assert all(style.COLORS[a] == style.COLORS[b] for a, b in families)
+    assert style.style("DPS tuned, S = 5") == style.STYLES["DPS tuned"]
 
 
 @pytest.mark.parametrize(
@@ -436,32 +435,32 @@ def test_style_table_knows_the_methods():
         ),
         (lambda: tradeoffs.agreement({"a": [-1]}, 1e-5), r"differences\['a'\] must not be negative"),
         (lambda: tradeoffs.agreement({"a": [1]}, 0.0), "threshold must exceed"),
-        (lambda: weights.weight_profiles({}, {}), "nothing to draw"),
+        (lambda: figures_weights.weight_profiles({}, {}), "nothing to draw"),
         (
-            lambda: weights.weight_profiles({5: SIGMA[5]}, {10: SIGMA[10]}),
+            lambda: figures_weights.weight_profiles({5: SIGMA[5]}, {10: SIGMA[10]}),
             "sigma must have the keys of weights",
         ),
         (
-            lambda: weights.weight_profiles({5: SIGMA[5]}, {5: -SIGMA[5]}),
+            lambda: figures_weights.weight_profiles({5: SIGMA[5]}, {5: -SIGMA[5]}),
             r"weights \[5\] must not be negative",
         ),
         (
-            lambda: weights.weight_profiles({5: SIGMA[5]}, {5: SIGMA[10]}),
+            lambda: figures_weights.weight_profiles({5: SIGMA[5]}, {5: SIGMA[10]}),
             r"weights \[5\] must be a 1-D array of length 5",
         ),
-        (lambda: weights.weight_profiles(SIGMA, SIGMA, floor=0), "floor must be positive"),
-        (lambda: weights.local_minima(SIGMA[5], []), "optima must hold at least one"),
+        (lambda: figures_weights.weight_profiles(SIGMA, SIGMA, floor=0), "floor must be positive"),
+        (lambda: figures_weights.local_minima(SIGMA[5], []), "optima must hold at least one"),
         (
-            lambda: weights.landscape([1, 2], [1, 2], np.ones((2, 3)), xlabel="", ylabel=""),
+            lambda: figures_weights.landscape([1, 2], [1, 2], np.ones((2, 3)), xlabel="", ylabel=""),
             r"loss must have shape \(2, 2\)",
         ),
         (
-            lambda: weights.landscape([1, 2], [1, 2], np.zeros((2, 2)), xlabel="", ylabel=""),
+            lambda: figures_weights.landscape([1, 2], [1, 2], np.zeros((2, 2)), xlabel="", ylabel=""),
             "loss must be positive and finite",
         ),
-        (lambda: weights.basins({"a": [1, -1]}), r"losses\['a'\] must be positive"),
-        (lambda: weights.copied_weights([1], {}), "nothing to draw"),
-        (lambda: weights.schedule_and_weights([5], {"a": [1, 2]}), "of length 1"),
+        (lambda: figures_weights.basins({"a": [1, -1]}), r"losses\['a'\] must be positive"),
+        (lambda: figures_weights.copied_weights([1], {}), "nothing to draw"),
+        (lambda: figures_weights.schedule_and_weights([5], {"a": [1, 2]}), "of length 1"),
         (lambda: images.restoration_grid({}), "nothing to draw"),
         (
             lambda: images.restoration_grid({"a": {"x": np.ones(3)}}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chapters.posterior import figures_mismatch as plotting_mismatch
+from chapters.posterior import figures_mismatch
 
 RADIUS, SIGMA = np.arange(9.0), np.geomspace(0.1, 100, 10)
 
@@ -16,7 +16,7 @@ def draw(**changes):
         "slopes": {0.5: (1 / (1 + RADIUS), 1 / (2 + RADIUS)), 5.0: (0.1 * RADIUS, 0.2 * RADIUS)},
         "overshoot": {"S = 10": (SIGMA, SIGMA), "S = 25": (SIGMA[1:], 2 * SIGMA[1:])},
     }
-    return plotting_mismatch.mismatch(**{**given, **changes})
+    return figures_mismatch.mismatch(**{**given, **changes})
 
 
 def test_both_panels_show_the_values():

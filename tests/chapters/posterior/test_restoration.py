@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from chapters.posterior import comparisons, tasks, wiener
-from chapters.posterior import gallery as studies_gallery
-from chapters.posterior import mismatch as studies_mismatch
-from chapters.posterior import record as posterior_record
+from chapters.posterior import comparisons, gallery, mismatch, record, tasks, wiener
 from chapters.posterior import restoration as study
-from diffbook.inverse import operators as inverse
+from diffbook import inverse
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.exact import gaussian_vjp
-from diffbook.metrics.restoration import consistency, crossed_ci, psnr
-from diffbook.metrics.samples import paired_ci
-from diffbook.schedules.levels import ddpm_respaced
+from diffbook.metrics.intervals import crossed_ci, paired_ci
+from diffbook.metrics.restoration import consistency, psnr
+from diffbook.schedules.families import ddpm_respaced
+from press import records
 
 RNG = np.random.default_rng
 
@@ -232,14 +230,14 @@ def test_predicted_error_is_the_mean_over_noise(case, alpha_bar):
 
     The second schedule ends far from pure noise, where the mean of the start matters as well.
     """
-    from diffbook.inverse import published as zero_shot
-    from diffbook.samplers.unguided import initial_noise
+    from diffbook.inverse import published
+    from diffbook.samplers.protocol import initial_noise
 
     n, weights = 4000, np.full(len(alpha_bar) - 1, 0.1)
     x0 = tasks.images("photos", "validation", 1)
     noise = (initial_noise(range(i * n, (i + 1) * n), (16, 16)) for i in (0, 1))
     y = inverse.measure(case.operator, np.repeat(x0, n, axis=0), case.sigma_y, next(noise))
-    x = zero_shot.dps(
+    x = published.dps(
         case.prior.denoise, next(noise), alpha_bar, y=y, operator=case.operator,
         sigma_y=case.sigma_y, weights=weights, vjp=gaussian_vjp(case.prior),
     ).sample  # fmt: skip
@@ -284,49 +282,45 @@ def test_wiener_tuning(case):
 
 
 def test_gallery():
-    found = studies_gallery.gallery(
-        "digits", "inpainting", 25, "standard", which=(2, 0), draws=6, keep=3
-    )
+    found = gallery.gallery("digits", "inpainting", 25, "standard", which=(2, 0), draws=6, keep=3)
     np.testing.assert_array_equal(found.original, tasks.images("digits", "test", 3)[[2, 0]])
     assert found.samples.shape == (2, 3, 8, 8)
     mask = tasks.make_task("digits", "inpainting").operator.mask
     assert np.isnan(found.measurement[:, ~mask]).all()
     # The measurement is known where it was taken, so restorations differ more elsewhere.
     assert found.std[:, mask].mean() < found.std[:, ~mask].mean()
-    every = studies_gallery.gallery(
-        "digits", "deblurring", 5, "standard", which=(0,), draws=3, keep=3
-    )
+    every = gallery.gallery("digits", "deblurring", 5, "standard", which=(0,), draws=3, keep=3)
     np.testing.assert_allclose(every.std, every.samples.std(1, ddof=1), rtol=1e-5)
     np.testing.assert_allclose(every.mean, every.samples.mean(1), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="keep, draws"):
-        studies_gallery.gallery("digits", "inpainting", 5, "standard", draws=1)
+        gallery.gallery("digits", "inpainting", 5, "standard", draws=1)
 
 
 def test_wiener_gallery_spreads_like_its_closed_form(case):
-    from diffbook.inverse import gains as guidance
+    from diffbook.inverse import gains
     from diffbook.inverse.filters import compose
 
-    found = studies_gallery.wiener_gallery(case, 5, "designed", 1.0, which=(0, 1), draws=50)
+    found = gallery.wiener_gallery(case, 5, "designed", 1.0, which=(0, 1), draws=50)
     weights = wiener.rules(case, 5, 1.0)["designed"][1]
     problem = case.problem
-    V = compose(problem, ddpm_respaced(5), guidance.dps(problem, ddpm_respaced(5), weights)).V
+    V = compose(problem, ddpm_respaced(5), gains.dps(problem, ddpm_respaced(5), weights)).V
     assert np.mean(found.std**2) == pytest.approx(V.mean(), rel=0.05)
 
 
 def test_super_resolution_is_shown_at_full_size():
     operator = tasks.make_task("digits", "super-resolution").operator
     y = RNG(0).standard_normal((1, 4, 4))
-    np.testing.assert_allclose(operator.forward(studies_gallery.shown(operator, y)), y, atol=1e-12)
+    np.testing.assert_allclose(operator.forward(gallery.shown(operator, y)), y, atol=1e-12)
 
 
 def test_mismatch_of_the_model_with_itself_is_zero(monkeypatch):
     """With the Wiener denoiser in the network's place, every measure agrees with the model."""
-    monkeypatch.setattr(studies_mismatch, "network", lambda data, k: tasks.prior(data).denoise)
-    found = studies_mismatch.mismatch("digits", 0, (0.9, 0.1), n=200, probes=10)
+    monkeypatch.setattr(mismatch, "network", lambda data, k: tasks.prior(data).denoise)
+    found = mismatch.mismatch("digits", 0, (0.9, 0.1), n=200, probes=10)
     assert np.all(found.answer_gap < 1e-6)
     np.testing.assert_allclose(found.slope, found.model_slope, rtol=0.1, atol=0.01)
     np.testing.assert_allclose(found.sigma, [1 / 3, 3])
-    curved = studies_mismatch.curvature("digits", "deblurring", 3, 0, n=4, iterations=60)
+    curved = mismatch.curvature("digits", "deblurring", 3, 0, n=4, iterations=60)
     np.testing.assert_allclose(curved.network_bound, curved.bound[:, None] * np.ones(4), rtol=0.05)
 
 
@@ -334,10 +328,10 @@ def test_mismatch_of_the_model_with_itself_is_zero(monkeypatch):
 def test_power_of_states_is_that_of_a_gaussian_run(name, monkeypatch):
     """Gaussian images, Wiener denoiser, 4,000 runs: the closed form is the mean over runs."""
     n, model = 4000, tasks.prior("digits")
-    monkeypatch.setattr(studies_mismatch, "network", lambda data, k: model.denoise)
-    monkeypatch.setattr(studies_mismatch, "images", lambda data, split, n: model.sample(n, RNG(0)))
+    monkeypatch.setattr(mismatch, "network", lambda data, k: model.denoise)
+    monkeypatch.setattr(mismatch, "images", lambda data, split, n: model.sample(n, RNG(0)))
     weights = tasks.designed_weights("digits", name, 4)
-    found = studies_mismatch.path("digits", name, 4, 0, weights, n=n)
+    found = mismatch.path("digits", name, 4, 0, weights, n=n)
     np.testing.assert_allclose(found.network, found.model, rtol=0.03)
     assert found.model.max() > 1.1  # a case that a state of nominal power would not pass
 
@@ -356,11 +350,11 @@ def test_trimmed_weights_keep_the_states_in_range():
 
 
 def test_diagnostics_run_on_a_network():
-    found = studies_mismatch.mismatch("digits", 0, (0.5,), n=8, probes=1)
+    found = mismatch.mismatch("digits", 0, (0.5,), n=8, probes=1)
     assert found.error[0] < found.model_error[0]  # the network knows more than the spectrum
-    walk = studies_mismatch.path("digits", "deblurring", 3, 0, np.full(3, 0.1), n=8)
+    walk = mismatch.path("digits", "deblurring", 3, 0, np.full(3, 0.1), n=8)
     assert np.all((walk.clipped >= 0) & (walk.clipped <= 1))
-    curved = studies_mismatch.curvature("digits", "deblurring", 2, 0, n=2, iterations=2)
+    curved = mismatch.curvature("digits", "deblurring", 2, 0, n=2, iterations=2)
     assert curved.overshoot(0.9).shape == (2,)
 
 
@@ -368,15 +362,15 @@ def test_diagnostics_run_on_a_network():
 
 
 def test_tuning_finds_the_better_value():
-    quality = posterior_record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(0.001, 2.0))
+    quality = record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(0.001, 2.0))
     assert quality[1] > quality[0] + 1
-    found = posterior_record.best((0.001, 2.0), quality)
+    found = record.best((0.001, 2.0), quality)
     assert found["zeta"] == 2.0
     assert found["at_end"]
 
 
 def test_tuning_equals_cells_of_the_validation_split():
-    quality = posterior_record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(1.0,))
+    quality = record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(1.0,))
     (cell,) = small_run(methods=("standard",), seeds=(0,), split="validation")
     assert quality[0] == pytest.approx(cell.value("PSNR"), abs=1e-3)
 
@@ -385,24 +379,24 @@ def test_record_round_trip(tmp_path, cells, monkeypatch):
     key = {"data": "digits", "task": "deblurring", "S": 5}
     document = {
         "about": {"seed": 0},
-        "wiener": [{"S": 5} | posterior_record.best((0.1, 0.2, 0.3), np.array([1.0, 3.0, 2.0]))],
-        "tuning": [key | posterior_record.best((0.1, 1.0), np.array([1.0, 2.0]))],
+        "wiener": [{"S": 5} | record.best((0.1, 0.2, 0.3), np.array([1.0, 3.0, 2.0]))],
+        "tuning": [key | record.best((0.1, 1.0), np.array([1.0, 2.0]))],
         "weights": [key | {"sampler": "dps", "weights": [1.0, 2.0, 3.0, 4.0, 5.0]}],
-        "cells": [posterior_record._summary(c) for c in cells],
+        "cells": [record._summary(c) for c in cells],
         "differences": [
-            posterior_record._plain(d)
+            record._plain(d)
             for metric in ("PSNR", "gabor")
             for d in comparisons.compare(cells, metric, "designed", "standard")
         ],
     }
     path = tmp_path / "record.json"
-    posterior_record.write(path, document)
-    assert posterior_record.read(path) == json.loads(json.dumps(document))
-    posterior_record.write(tmp_path / "empty.json", document | {"cells": [], "differences": []})
-    assert posterior_record.load(tmp_path / "empty.json").rows == []
+    records.write(path, document)
+    assert records.read(path) == json.loads(json.dumps(document))
+    records.write(tmp_path / "empty.json", document | {"cells": [], "differences": []})
+    assert record.load(tmp_path / "empty.json").rows == []
     (tmp_path / "empty.json").unlink()
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
-    found = posterior_record.load(path)
+    found = record.load(path)
     assert found.zetas == {("digits", "deblurring", 5): 1.0}
     assert found.wiener_zetas == {5: 0.2}
     assert found.weights["digits", "deblurring", 5, "dps"].tolist() == [1, 2, 3, 4, 5]
@@ -412,4 +406,4 @@ def test_record_round_trip(tmp_path, cells, monkeypatch):
     assert found.differences[0].crossed == pytest.approx(direct.crossed, rel=1e-3)
     assert replace(found.differences[1], per_seed=()).crossed is None
     with pytest.raises(FileNotFoundError, match=r"python -m press\.posterior_record"):
-        posterior_record.load(tmp_path / "absent.json")
+        record.load(tmp_path / "absent.json")

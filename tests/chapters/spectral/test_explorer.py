@@ -9,11 +9,11 @@ import pytest
 from browser import CHROMIUM, FLAGS
 
 from chapters.spectral.explorer import MAX_BYTES, explorer
+from diffbook import schedules
 from diffbook.priors.distances import kl_spectral, w2_spectral
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import ddim_gain, transfer
 from diffbook.schedules import design
-from diffbook.schedules import levels as schedules
 
 PHOTO = np.sort(30 * np.arange(1, 301.0) ** -1.4)[::-1]
 SPECTRA = {"photo patches": PHOTO, "digits": np.exp(-np.arange(60) / 12)}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chapters.spectral import figures as plotting
+from chapters.spectral import figures
+from diffbook import schedules
 from diffbook.samplers.transfer import ddim_gain
-from diffbook.schedules import levels as schedules
 
-LIB = Path(plotting.__file__).parents[1]
+LIB = Path(figures.__file__).parents[1]
 LAM = np.geomspace(400.0, 0.26, 50)
 STEPS = [5, 10, 20, 50, 112]
 
@@ -21,7 +21,7 @@ STEPS = [5, 10, 20, 50, 112]
 @pytest.fixture(autouse=True)
 def book_style():
     with mpl.rc_context():
-        plotting.use_style()
+        figures.use_style()
         yield
 
 
@@ -48,29 +48,27 @@ def png(fig):
 
 FAMILIES = {"linear beta": schedules.linear_beta, "cosine": schedules.cosine}
 FIGURES = {
-    "schedules": lambda: plotting.schedules({n: f(20) for n, f in FAMILIES.items()}),
-    "schedules_by_steps": lambda: plotting.schedules({S: schedules.cosine(S) for S in STEPS}),
-    "gain": lambda: plotting.gain(LAM, {n: ddim_gain(LAM, f(10)) for n, f in FAMILIES.items()}),
-    "distance": lambda: plotting.distance_vs_steps(
+    "schedules": lambda: figures.schedules({n: f(20) for n, f in FAMILIES.items()}),
+    "schedules_by_steps": lambda: figures.schedules({S: schedules.cosine(S) for S in STEPS}),
+    "gain": lambda: figures.gain(LAM, {n: ddim_gain(LAM, f(10)) for n, f in FAMILIES.items()}),
+    "distance": lambda: figures.distance_vs_steps(
         STEPS,
         {"spectral W2": [6.5, 3.5, 1.9, 0.84, 0.45], "cosine": [16, 13, 8.3, 3.7, 1.8]},
         reference="spectral W2",
         ci={"cosine": ([15, 12, 8, 3.5, 1.7], [17, 14, 9, 3.9, 1.9])},
         law=(1686.0, 0.025),
     ),
-    "map": lambda: plotting.transfer_map(
+    "map": lambda: figures.transfer_map(
         {"spectral W2": np.linspace(0.6, 1, 550).reshape(11, 50), "cosine": np.ones((11, 50))}, LAM
     ),
-    "spectrum": lambda: plotting.spectrum({"synthetic": LAM, "digits": LAM[:20] / 9}),
-    "bias": lambda: plotting.bias(
+    "spectrum": lambda: figures.spectrum({"synthetic": LAM, "digits": LAM[:20] / 9}),
+    "bias": lambda: figures.bias(
         np.geomspace(1e-9, 1e-2, 9), {10: np.geomspace(1e-4, 0.9, 9)}, marks={"DDPM": 4e-5}
     ),
-    "series": lambda: plotting.series(
+    "series": lambda: figures.series(
         [1, 2, 4], {"measured": [3, 2, 1]}, xlabel="S", ylabel="W2", log="xy"
     ),
-    "grid": lambda: plotting.image_grid(
-        {"data": np.zeros((6, 8, 8)), "cosine": np.ones((6, 8, 8))}
-    ),
+    "grid": lambda: figures.image_grid({"data": np.zeros((6, 8, 8)), "cosine": np.ones((6, 8, 8))}),
 }
 
 
@@ -80,7 +78,7 @@ def test_figures_have_labels_opaque_light_panels_and_readable_text(name):
     picture = png(fig)
     assert 680 <= picture.width <= 1400
     corner = np.array(picture.convert("RGBA"))[3, 3]
-    assert tuple(corner[:3]) == tuple(int(plotting.PANEL[i : i + 2], 16) for i in (1, 3, 5))
+    assert tuple(corner[:3]) == tuple(int(figures.PANEL[i : i + 2], 16) for i in (1, 3, 5))
     assert corner[3] == 255
     if name == "grid":
         return
@@ -105,19 +103,19 @@ def test_figures_are_detached_from_pyplot():
 
 
 def test_styles_differ_without_colour_and_colours_read_on_the_panel():
-    looks = {name: (str(s["linestyle"]), s["marker"]) for name, s in plotting.STYLES.items()}
+    looks = {name: (str(s["linestyle"]), s["marker"]) for name, s in figures.STYLES.items()}
     for (a, one), (b, two) in combinations(looks.items(), 2):
         assert one != two, (a, b)
-    assert all(contrast(c, plotting.PANEL) > 2.0 for c in plotting.COLORS.values())
-    assert contrast(plotting.INK, plotting.PANEL) > 7
-    assert plotting.style("cosine, S = 10") == plotting.STYLES["cosine"]
-    assert plotting.style("sigmoid(0,3,0.3)") != plotting.style("sigmoid")
-    assert plotting.style("something else", 1) == plotting.style("another", 1)
+    assert all(contrast(c, figures.PANEL) > 2.0 for c in figures.COLORS.values())
+    assert contrast(figures.INK, figures.PANEL) > 7
+    assert figures.style("cosine, S = 10") == figures.STYLES["cosine"]
+    assert figures.style("sigmoid(0,3,0.3)") != figures.style("sigmoid")
+    assert figures.style("something else", 1) == figures.style("another", 1)
 
 
 def test_schedule_panels_hold_the_data():
     alpha_bar = schedules.cosine(20)
-    left, right = plotting.schedules({"cosine": alpha_bar}).axes
+    left, right = figures.schedules({"cosine": alpha_bar}).axes
     np.testing.assert_allclose(lines(left)["cosine"].get_ydata(), alpha_bar)
     np.testing.assert_allclose(
         lines(right)["cosine"].get_ydata(), schedules.alpha_bar_to_log_snr(alpha_bar), rtol=1e-9
@@ -126,7 +124,7 @@ def test_schedule_panels_hold_the_data():
 
 def test_gain_is_the_share_of_variance_in_order_of_the_abscissa():
     d1 = ddim_gain(LAM, schedules.cosine(10))
-    (ax,) = plotting.gain(LAM, {"cosine": d1}).axes
+    (ax,) = figures.gain(LAM, {"cosine": d1}).axes
     line = lines(ax)["cosine"]
     np.testing.assert_allclose(line.get_xdata(), np.sort(LAM))
     np.testing.assert_allclose(line.get_ydata(), (d1**2 / LAM)[np.argsort(LAM)])
@@ -140,7 +138,7 @@ def test_ratio_panel_divides_by_the_reference():
 
 def test_transfer_map_orders_modes_by_variance():
     lam = np.array([1.0, 4.0, 2.0])
-    fig = plotting.transfer_map({"cosine": np.tile(lam, (3, 1))}, lam, center=None)
+    fig = figures.transfer_map({"cosine": np.tile(lam, (3, 1))}, lam, center=None)
     mesh = fig.axes[0].collections[0].get_array()
     np.testing.assert_allclose(np.asarray(mesh).reshape(3, 3)[:, 0], [4, 2, 1])
 
@@ -148,21 +146,21 @@ def test_transfer_map_orders_modes_by_variance():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: plotting.schedules({}), "empty"),
+        (lambda: figures.schedules({}), "empty"),
         (
-            lambda: plotting.schedules({"cosine": [0.9, 0.0]}),
+            lambda: figures.schedules({"cosine": [0.9, 0.0]}),
             r"curves\['cosine'\].*inside \(0, 1\)",
         ),
-        (lambda: plotting.schedules({"cosine": [0.9, 0.1]}, show=["beta"]), "show must hold"),
-        (lambda: plotting.gain([1, 2], {"cosine": [1, 2, 3]}), r"length 2; got shape \(3,\)"),
-        (lambda: plotting.gain([1, 0], {"cosine": [1, 2]}), "lam must be positive.*index 1"),
+        (lambda: figures.schedules({"cosine": [0.9, 0.1]}, show=["beta"]), "show must hold"),
+        (lambda: figures.gain([1, 2], {"cosine": [1, 2, 3]}), r"length 2; got shape \(3,\)"),
+        (lambda: figures.gain([1, 0], {"cosine": [1, 2]}), "lam must be positive.*index 1"),
         (
-            lambda: plotting.distance_vs_steps([1, 2], {"a": [1, 2]}, reference="b"),
+            lambda: figures.distance_vs_steps([1, 2], {"a": [1, 2]}, reference="b"),
             "reference must be one of",
         ),
-        (lambda: plotting.transfer_map({"a": np.ones((3, 4))}, [1, 2]), "with d = 2 modes"),
-        (lambda: plotting.series([1], {"a": [1]}, xlabel="", ylabel="", log="z"), "log must be"),
-        (lambda: plotting.image_grid({"a": np.ones((2, 4))}), "equal shapes"),
+        (lambda: figures.transfer_map({"a": np.ones((3, 4))}, [1, 2]), "with d = 2 modes"),
+        (lambda: figures.series([1], {"a": [1]}, xlabel="", ylabel="", log="z"), "log must be"),
+        (lambda: figures.image_grid({"a": np.ones((2, 4))}), "equal shapes"),
     ],
 )
 def test_bad_input_is_named(call, words):

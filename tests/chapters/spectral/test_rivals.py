@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from chapters.spectral import beyond as studies_beyond
-from chapters.spectral import circulant, solvers
-from chapters.spectral import figures_beyond as plotting_beyond
+from chapters.spectral import beyond, circulant, figures_beyond, solvers
 from chapters.spectral import rivals as related
 from chapters.spectral import tuned as heuristics
+from diffbook import samplers
 from diffbook.priors.distances import w2_gaussian, w2_spectral
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers import unguided as samplers
+from diffbook.samplers import unguided
 from diffbook.samplers.transfer import flow_gain, transfer
-from diffbook.schedules import laws as asymptotics
+from diffbook.schedules import laws
 from diffbook.schedules.design import (
     design_schedule,
     limit_density,
@@ -25,17 +24,15 @@ from diffbook.schedules.design import (
     make_problem,
     objective,
 )
-from diffbook.schedules.levels import (
-    alpha_bar_to_sigma,
+from diffbook.schedules.families import (
     constant_rate,
     cosine,
     edm,
     linear_alpha_bar,
     log_linear,
-    sigma_range,
-    sigma_to_alpha_bar,
     tangent,
 )
+from diffbook.schedules.levels import alpha_bar_to_sigma, sigma_range, sigma_to_alpha_bar
 
 LAM = GaussianPrior.ramp().lam
 
@@ -220,39 +217,39 @@ def test_kernels_are_the_errors_of_short_steps(solver):
         error = 0.5 * (1 - variance / V[0]) * lam / V[0]
     else:
         error = np.abs(1 - solvers.y_gain(lam, sigma, solver) / exact)
-    order = asymptotics.ORDER[solver]
-    kernel = asymptotics.kernel(lam, [x], solver)[:, 0]
+    order = laws.ORDER[solver]
+    kernel = laws.kernel(lam, [x], solver)[:, 0]
     assert error / dx ** (order + 1) == pytest.approx(kernel, rel=5e-3)
 
 
 def test_density_agrees_with_the_design_module_and_is_stationary():
     problem = make_problem(LAM)
     theirs = limit_density(problem, *sigma_range())
-    ours = asymptotics.optimal_density(LAM, theirs.log_sigma)
+    ours = laws.optimal_density(LAM, theirs.log_sigma)
     assert ours.density == pytest.approx(theirs.density, rel=1e-8)
     assert ours.constant == pytest.approx(theirs.constant, rel=1e-9)
-    speed = np.sqrt((LAM * ours.E) @ asymptotics.kernel(LAM, ours.log_sigma))
+    speed = np.sqrt((LAM * ours.E) @ laws.kernel(LAM, ours.log_sigma))
     assert np.trapezoid(speed, ours.log_sigma) ** 2 == pytest.approx(ours.constant, rel=1e-9)
 
 
 @pytest.mark.parametrize(("loss", "solver"), [("w2", "ddim"), ("kl", "ddim"), ("w2", "heun")])
 def test_density_is_a_minimum(loss, solver):
     x = np.linspace(-4.0, 4.0, 401)
-    best = asymptotics.optimal_density(LAM, x, loss=loss, solver=solver)
+    best = laws.optimal_density(LAM, x, loss=loss, solver=solver)
     base = LAM if loss == "w2" else np.ones_like(LAM)
     rng = np.random.default_rng(0)
     for _ in range(20):
         bump = np.exp(0.3 * np.interp(x, np.linspace(-4, 4, 9), rng.standard_normal(9)))
         other = best.density * bump
         other /= np.trapezoid(other, x)
-        value = base @ asymptotics.step_error(LAM, x, other, solver) ** 2
+        value = base @ laws.step_error(LAM, x, other, solver) ** 2
         assert value > best.constant
 
 
 def test_conservation_law():
     """The logarithmic loss over all eigenvalues is half the sum of squared steps."""
     sigma = alpha_bar_to_sigma(cosine(7))
-    lost, steps = asymptotics.conservation(sigma)
+    lost, steps = laws.conservation(sigma)
     assert lost == pytest.approx(steps, rel=1e-9)
 
 
@@ -260,40 +257,40 @@ def test_conservation_law():
 @pytest.mark.parametrize("loss", ["w2", "kl"])
 @pytest.mark.parametrize("solver", ["ddim", "ddpm", "heun"])
 def test_power_law_slopes(alpha, loss, solver):
-    found = asymptotics.power_law_density(alpha, solver=solver, loss=loss)
-    slope = asymptotics.fit_exponent(found.log_sigma, found.density, -4.0, 4.0)
-    expected = asymptotics.power_law_exponent(alpha, loss, asymptotics.ORDER[solver])
+    found = laws.power_law_density(alpha, solver=solver, loss=loss)
+    slope = laws.fit_exponent(found.log_sigma, found.density, -4.0, 4.0)
+    expected = laws.power_law_exponent(alpha, loss, laws.ORDER[solver])
     assert slope == pytest.approx(expected, abs=1e-3)
 
 
 def test_rho_seven():
-    assert 1 / asymptotics.power_law_exponent(14 / 11) == pytest.approx(7.0)
-    assert 1 / asymptotics.power_law_exponent(14 / 9, order=2) == pytest.approx(7.0)
-    assert 1 / asymptotics.power_law_exponent(2.0, "kl") == pytest.approx(-3.0)
+    assert 1 / laws.power_law_exponent(14 / 11) == pytest.approx(7.0)
+    assert 1 / laws.power_law_exponent(14 / 9, order=2) == pytest.approx(7.0)
+    assert 1 / laws.power_law_exponent(2.0, "kl") == pytest.approx(-3.0)
 
 
 def test_law_with_ends():
     problem = make_problem(LAM)
     limit = limit_density(problem, *sigma_range())
-    E = asymptotics.step_error(LAM, limit.log_sigma, limit.density)
+    E = laws.step_error(LAM, limit.log_sigma, limit.density)
     for S, tolerance in ((20, 5e-3), (112, 2e-4), (500, 2e-5)):
         actual = np.sqrt(objective(problem, limit_schedule(limit, S)))
-        law = asymptotics.w2_law(LAM, E, S, eps_0=1e-4, eps_S=4e-5)
+        law = laws.w2_law(LAM, E, S, eps_0=1e-4, eps_S=4e-5)
         assert law == pytest.approx(actual, rel=tolerance)
     floor = np.sum((np.sqrt(LAM) - flow_gain(LAM, linear_alpha_bar(1))) ** 2)
-    far = asymptotics.w2_law(LAM, E, 1e9, eps_0=1e-4, eps_S=4e-5)
+    far = laws.w2_law(LAM, E, 1e9, eps_0=1e-4, eps_S=4e-5)
     assert far**2 == pytest.approx(floor, rel=1e-6)
 
 
 def test_asymptotics_errors():
     with pytest.raises(ValueError, match="solver must be one of"):
-        asymptotics.kernel(LAM, [0.0], "rk4")
+        laws.kernel(LAM, [0.0], "rk4")
     with pytest.raises(ValueError, match="lam must be positive"):
-        asymptotics.optimal_density([0.0], np.linspace(-1, 1, 5))
+        laws.optimal_density([0.0], np.linspace(-1, 1, 5))
     with pytest.raises(ValueError, match="even, increasing grid"):
-        asymptotics.optimal_density(LAM, [0.0, 1.0, 3.0])
+        laws.optimal_density(LAM, [0.0, 1.0, 3.0])
     with pytest.raises(ValueError, match="alpha > 0"):
-        asymptotics.power_law_exponent(-1.0)
+        laws.power_law_exponent(-1.0)
 
 
 # --- solvers ------------------------------------------------------------------------------------
@@ -303,7 +300,7 @@ def test_asymptotics_errors():
 def test_scalar_recursions_equal_the_samplers(solver):
     prior, alpha_bar = GaussianPrior.ramp(), cosine(9)
     x = np.random.default_rng(0).standard_normal((2, prior.d))
-    out = prior.to_spectral(getattr(samplers, solver)(prior.denoise, x, alpha_bar).sample)
+    out = prior.to_spectral(getattr(unguided, solver)(prior.denoise, x, alpha_bar).sample)
     gain = np.abs(out / prior.to_spectral(x))
     expected = solvers.output_std(LAM, alpha_bar, solver)
     assert gain == pytest.approx(np.broadcast_to(expected, gain.shape), rel=1e-9)
@@ -325,7 +322,7 @@ def test_design_without_closed_form_improves_on_its_starts(solver):
 
 def test_heun_overdisperses():
     x = np.linspace(*np.log(sigma_range(1e-6, 1e-6)), 801)
-    best = asymptotics.optimal_density(LAM, x, solver="heun")
+    best = laws.optimal_density(LAM, x, solver="heun")
     sigma = constant_rate(200, best.log_sigma, best.density)
     exact = np.sqrt((LAM + sigma[0] ** 2) / (LAM + sigma[-1] ** 2))
     excess = np.log(solvers.y_gain(LAM, sigma, "heun") / exact) * 200**2
@@ -390,13 +387,13 @@ def test_circulant_errors():
 
 def test_rival_ratios_are_at_least_one_and_the_fixed_point_leads():
     for loss in ("w2", "kl"):
-        table = studies_beyond.rival_ratios(LAM, (5, 10), loss)
+        table = beyond.rival_ratios(LAM, (5, 10), loss)
         assert all(np.all(values >= 1 - 1e-9) for values in table.values())
         assert min(table, key=lambda name, t=table: t[name][1]) == "fixed point"
 
 
 def test_heuristic_ratios():
-    untuned, tuned, tried = studies_beyond.heuristic_ratios(LAM, (6,))
+    untuned, tuned, tried = beyond.heuristic_ratios(LAM, (6,))
     assert tuned["cosine"][0] <= untuned["cosine"][0]
     assert tuned["EDM"][0] <= untuned["EDM rho=7"][0]
     assert min(values[0] for values in (*tuned.values(), *untuned.values())) > 1.0
@@ -404,17 +401,17 @@ def test_heuristic_ratios():
 
 
 def test_solver_scores_order():
-    table = studies_beyond.solver_scores(LAM, (10, 20), eps_0=1e-6, eps_S=1e-6)
+    table = beyond.solver_scores(LAM, (10, 20), eps_0=1e-6, eps_S=1e-6)
     assert np.all(table["DDPM"] > table["DDIM"])
     assert table["Heun"][0] > table["DDIM"][0]
     assert table["Heun"][1] < table["DDIM"][1]
-    share, uneven = studies_beyond.free_multistep(LAM, 10, eps_0=1e-6, eps_S=1e-6)
+    share, uneven = beyond.free_multistep(LAM, 10, eps_0=1e-6, eps_S=1e-6)
     assert share < 0.05
     assert uneven > 20
 
 
 def test_edm_on_a_pure_power_law():
-    alpha, predicted, best, *ratios, wide = studies_beyond.edm_on_spectrum(
+    alpha, predicted, best, *ratios, wide = beyond.edm_on_spectrum(
         np.arange(1, 257) ** -2.0, (8, 64)
     )
     assert alpha == pytest.approx(2.0)
@@ -425,7 +422,7 @@ def test_edm_on_a_pure_power_law():
 
 
 def test_circulant_costs_columns():
-    table = studies_beyond.circulant_costs(circulant.ar1_covariance(16, 0.9), (16,), (5, 20))
+    table = beyond.circulant_costs(circulant.ar1_covariance(16, 0.9), (16,), (5, 20))
     own, borrowed, model = table.values()
     assert np.all(own <= borrowed * (1 + 1e-9))
     assert np.all(borrowed < model)
@@ -433,12 +430,12 @@ def test_circulant_costs_columns():
 
 def test_figures_of_this_part_draw_and_refuse_bad_input():
     lam, x = np.geomspace(0.1, 10, 9), np.linspace(-1, 1, 21)
-    plotting_beyond.envelope(lam, {"cosine": np.full(9, 0.2)}, np.full(9, 0.1))
-    plotting_beyond.densities(x, {"spectral W2": np.ones(21)}, {"S = 4": np.geomspace(0.4, 2, 5)})
-    plotting_beyond.exponents([1.0, 2.0], {"W2": [0.0, 0.3]}, {"W2": ([1.5], [0.2])}, {"a": (1, 0)})
-    plotting_beyond.ratio_ranges({"W2": {"GITS": [1.1, 1.2]}}, [5, 10], mark=1)
+    figures_beyond.envelope(lam, {"cosine": np.full(9, 0.2)}, np.full(9, 0.1))
+    figures_beyond.densities(x, {"spectral W2": np.ones(21)}, {"S = 4": np.geomspace(0.4, 2, 5)})
+    figures_beyond.exponents([1.0, 2.0], {"W2": [0.0, 0.3]}, {"W2": ([1.5], [0.2])}, {"a": (1, 0)})
+    figures_beyond.ratio_ranges({"W2": {"GITS": [1.1, 1.2]}}, [5, 10], mark=1)
     law = (np.array([5.0, 10.0]), np.array([2.0, 1.0]))
     points = {"spectral W2": [2.0, 1.0]}
-    plotting_beyond.large_s([5, 10], {"spectral W2": ([0.9, 1.0], 3.0)}, points, law, 0.1)
+    figures_beyond.large_s([5, 10], {"spectral W2": ([0.9, 1.0], 3.0)}, points, law, 0.1)
     with pytest.raises(ValueError, match="must be positive"):
-        plotting_beyond.envelope(lam, {"cosine": np.zeros(9)}, np.full(9, 0.1))
+        figures_beyond.envelope(lam, {"cosine": np.zeros(9)}, np.full(9, 0.1))

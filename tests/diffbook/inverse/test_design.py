@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from posterior_cases import library, setting, w2
 from scipy.optimize import minimize
 
-from diffbook.inverse import design as wt
-from diffbook.inverse import filters as ps
-from diffbook.inverse import gains as gd
+from diffbook import inverse
+from diffbook import inverse as ps
+from diffbook import inverse as wt
+from diffbook.inverse import gains
 from diffbook.schedules.design import design_schedule
 
 FAST = settings(max_examples=30, deadline=None, derandomize=True)
@@ -53,7 +54,7 @@ def tuned(name: str, S: int, method: str = "dps", **options) -> wt.Design:
     key = (name, S, method, *sorted(options.items()))
     if key not in _designs:
         p, ab = setting(name, S)
-        starts = {"kappa": gd.kappa(ab)} if method == "pigdm" else None
+        starts = {"kappa": gains.kappa(ab)} if method == "pigdm" else None
         _designs[key] = wt.design_weights(
             p, ab, method, starts=starts, n_random=STARTS[method],
             rng=np.random.default_rng(0), **options,
@@ -157,17 +158,17 @@ def test_designed_dps_is_never_worse_than_a_heuristic(name, S):
     p, ab = setting(name, S)
     p = ps.merged(p)
     rules = {
-        "0.3/|r|": gd.dps_normalised(p, ab, 0.3),
-        "1/|r|": gd.dps_normalised(p, ab, 1.0),
-        "literal": gd.dps_literal(p, ab),
-        "annealed": gd.dps_annealed(p, ab),
-        "reference": gd.reference(p, ab),
+        "0.3/|r|": inverse.dps_normalised(p, ab, 0.3),
+        "1/|r|": inverse.dps_normalised(p, ab, 1.0),
+        "literal": inverse.dps_literal(p, ab),
+        "annealed": inverse.dps_annealed(p, ab),
+        "reference": inverse.reference(p, ab),
     }
     best = tuned(name, S).objective
     with np.errstate(over="ignore"):
-        values = {k: w2(p, ab, gd.dps(p, ab, v)) for k, v in rules.items()}
-    values["best zeta'"] = gd.best_normalised(p, ab)[1]
-    values["best constant"] = gd.best_constant(p, ab)[1]
+        values = {k: w2(p, ab, gains.dps(p, ab, v)) for k, v in rules.items()}
+    values["best zeta'"] = inverse.best_normalised(p, ab)[1]
+    values["best constant"] = inverse.best_constant(p, ab)[1]
     for rule, value in values.items():
         assert best <= value * (1.0 + 1e-9), rule
 
@@ -191,9 +192,9 @@ def test_copied_weights_are_a_catastrophe():
     p, ab = setting("A", 10)
     old = oracle.schedule(100)
     weights = tuned("A", 100).weights
-    cap = gd.stability_bound(p, ab)
+    cap = inverse.stability_bound(p, ab)
     copied, rescaled = (
-        w2(p, ab, gd.dps(p, ab, np.minimum(cap, w)))
+        w2(p, ab, gains.dps(p, ab, np.minimum(cap, w)))
         for w in (wt.interpolate_weights(weights, old, ab, rescale=r) for r in (False, True))
     )
     assert copied >= 5.0 * tuned("A", 10).objective
@@ -226,10 +227,10 @@ def test_posterior_schedule_then_weights(S, ideal, designed):
     if S == 5:
         sigma = np.sqrt((1.0 - ab) / ab)
         np.testing.assert_allclose(sigma, [0.0, 0.106, 0.253, 0.499, 1.14, 157.4], rtol=5e-3)
-    assert w2(p, ab, gd.ideal(p, ab)) == pytest.approx(ideal, rel=1e-3)
+    assert w2(p, ab, gains.ideal(p, ab)) == pytest.approx(ideal, rel=1e-3)
     for method, bound in designed.items():
         options = {"zeta": 0.0} if method == "diffpir" else {}
-        starts = {"kappa": gd.kappa(ab)} if method == "pigdm" else None
+        starts = {"kappa": gains.kappa(ab)} if method == "pigdm" else None
         found = wt.design_weights(p, ab, method, starts=starts, **options)
         assert found.objective <= bound, method
 
@@ -238,13 +239,13 @@ def test_exact_gradient_saves_evaluations():
     """The same optimiser on differences needs S + 1 evaluations a gradient and gets no further."""
     p, ab = setting("A", 10)
     p = ps.merged(p)
-    start = gd.reference(p, ab)
+    start = inverse.reference(p, ab)
     count = 0
 
     def value(x):
         nonlocal count
         count += 1
-        return np.log(w2(p, ab, gd.dps(p, ab, start * np.exp(x))))
+        return np.log(w2(p, ab, gains.dps(p, ab, start * np.exp(x))))
 
     found = minimize(value, np.zeros(10), method="L-BFGS-B", bounds=[wt.BOX] * 10,
                      options={"maxiter": 40, "maxfun": 10**5})  # fmt: skip
@@ -281,7 +282,7 @@ def test_design_is_a_stationary_point(method, options):
 def test_designs_respect_their_cap(method, cap, lowest):
     p, ab = setting("A", 10)
     found = wt.design_weights(p, ab, method, cap=cap, n_random=1, rng=np.random.default_rng(0))
-    bound = {"no-overshoot": gd.no_overshoot_bound, "stability": gd.stability_bound}[cap]
+    bound = {"no-overshoot": inverse.no_overshoot_bound, "stability": inverse.stability_bound}[cap]
     top = bound(p, ab, wt.METHODS[method])
     for weights in (found.weights, *(w for _, _, w in found.starts)):
         assert np.all(weights <= top * (1.0 + 1e-9))
@@ -302,10 +303,12 @@ def test_tikhonov_keeps_the_weights_near_the_reference():
             v + tikhonov * np.sum(np.log(w / found.reference) ** 2) for _, v, w in found.starts
         ]
         spread.append(max(values) / min(values))
-        assert found.objective == pytest.approx(w2(p, ab, gd.dps(p, ab, found.weights)), rel=1e-9)
+        assert found.objective == pytest.approx(
+            w2(p, ab, gains.dps(p, ab, found.weights)), rel=1e-9
+        )
     assert np.all(np.diff(distance) < 0.0)
     assert np.all(np.diff(loss) > 0.0)
-    top = gd.no_overshoot_bound(p, ab)
+    top = inverse.no_overshoot_bound(p, ab)
     np.testing.assert_allclose(
         found.weights, np.minimum(found.reference, top), rtol=1e-3
     )  # the penalty rules
@@ -333,7 +336,7 @@ def test_penalised_design_is_a_stationary_point():
     _, grad = wt.objective_and_grad(p, ab, found.weights)
     x = np.log(found.weights / found.reference)
     slope = grad * found.weights + 2.0 * tikhonov * x
-    free = found.weights < gd.no_overshoot_bound(p, ab) * (1.0 - 1e-6)
+    free = found.weights < inverse.no_overshoot_bound(p, ab) * (1.0 - 1e-6)
     assert free.any()
     assert np.max(np.abs(slope[free])) < 1e-4 * found.objective
     assert np.all(slope[~free] <= 1e-9)
@@ -361,7 +364,7 @@ def test_starts_are_kept_and_named():
     names = [name for name, _, _ in found.starts]
     assert names == ["reference", "normalised", "mine", "wild", "random 0", "random 1"]
     for _, value, weights in found.starts:
-        assert value == pytest.approx(w2(p, ab, gd.dps(p, ab, weights)), rel=1e-9)
+        assert value == pytest.approx(w2(p, ab, gains.dps(p, ab, weights)), rel=1e-9)
     assert found.objective == pytest.approx(min(v for _, v, _ in found.starts), rel=1e-9)
     again = wt.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
     np.testing.assert_array_equal(again.weights, found.weights)
@@ -378,7 +381,7 @@ def test_bins_give_nearly_the_weights_of_all_modes():
     ab = oracle.schedule(8)
     full = wt.design_weights(p, ab)
     rough = wt.design_weights(p, ab, n_bins=64)
-    assert rough.objective == pytest.approx(w2(p, ab, gd.dps(p, ab, rough.weights)), rel=1e-9)
+    assert rough.objective == pytest.approx(w2(p, ab, gains.dps(p, ab, rough.weights)), rel=1e-9)
     assert rough.objective == pytest.approx(full.objective, rel=0.02)
 
 
@@ -399,8 +402,8 @@ def test_interpolation_between_numbers_of_steps():
     np.testing.assert_allclose(same, weights, rtol=1e-12)
     np.testing.assert_allclose(wt.interpolate_weights(weights, ab, ab, rescale=False), weights)
     # Weights that are a multiple of kappa stay that multiple.
-    got = wt.interpolate_weights(0.7 * gd.kappa(ab), ab, onto)
-    np.testing.assert_allclose(got, 0.7 * gd.kappa(onto), rtol=1e-12)
+    got = wt.interpolate_weights(0.7 * gains.kappa(ab), ab, onto)
+    np.testing.assert_allclose(got, 0.7 * gains.kappa(onto), rtol=1e-12)
     # Copied, they are read at the same share of the steps, on a logarithmic scale.
     copied = wt.interpolate_weights(weights, ab, oracle.schedule(5), rescale=False)
     np.testing.assert_allclose(copied, weights[1::2], rtol=1e-12)
@@ -410,10 +413,12 @@ def test_interpolation_between_numbers_of_steps():
     np.testing.assert_allclose(middle, [1.0, 1.0, 2.0, 4.0])
     # In between, log(weight / kappa) is linear in log SNR.
     sigma = [np.sqrt((1 - v[1:]) / v[1:]) for v in (ab, onto)]
-    slanted = gd.kappa(ab) * sigma[0] ** 0.3
+    slanted = gains.kappa(ab) * sigma[0] ** 0.3
     inside = (sigma[1] >= sigma[0][0]) & (sigma[1] <= sigma[0][-1])
     got = wt.interpolate_weights(slanted, ab, onto)
-    np.testing.assert_allclose(got[inside], (gd.kappa(onto) * sigma[1] ** 0.3)[inside], rtol=1e-10)
+    np.testing.assert_allclose(
+        got[inside], (gains.kappa(onto) * sigma[1] ** 0.3)[inside], rtol=1e-10
+    )
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -455,4 +460,4 @@ def test_other_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"^onto"):
         wt.interpolate_weights(np.ones(3), ab, [1.0, 2.0])
     with pytest.raises(ValueError, match=r"^problem.h must be real"):
-        wt.recursion(p, ab, gd.prior(p, ab))
+        wt.recursion(p, ab, gains.prior(p, ab))

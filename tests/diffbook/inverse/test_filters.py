@@ -15,12 +15,13 @@ from posterior_cases import library
 from scipy.stats import norm
 from torch.distributions import Independent, Normal, kl_divergence
 
-from diffbook.inverse import filters as ps
-from diffbook.inverse import gains as gd
+from diffbook import inverse
+from diffbook import inverse as ps
+from diffbook import samplers as sm
+from diffbook import schedules as sc
+from diffbook.inverse import gains
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers import unguided as sm
 from diffbook.samplers.transfer import ddim_gain
-from diffbook.schedules import levels as sc
 
 FAST = settings(max_examples=60, deadline=None, derandomize=True)
 ASYMMETRIC = (0.35, 0.4, 0.2, 0.05)
@@ -65,7 +66,7 @@ def weights_of(method: str, S: int) -> dict:
 
 def steps_of(problem, ab, case: str) -> ps.Steps:
     method, options = CASES[case]
-    return getattr(gd, method)(problem, ab, **weights_of(method, len(ab) - 1), **options)
+    return getattr(gains, method)(problem, ab, **weights_of(method, len(ab) - 1), **options)
 
 
 def dense(g, ab, case: str) -> oracle.Matrices:
@@ -150,9 +151,9 @@ def test_mean_identity(case, name):
     method, options = CASES[case]
     weights = weights_of(method, 25)
     if method in ("dps", "pigdm", "ald"):  # beyond the bound round-off would be amplified as well
-        bound = gd.stability_bound(p, ab, getattr(gd, method), **options)
+        bound = inverse.stability_bound(p, ab, getattr(gains, method), **options)
         weights["weights"] = np.minimum(weights["weights"], bound)
-    steps = getattr(gd, method)(p, ab, **weights, **options)
+    steps = getattr(gains, method)(p, ab, **weights, **options)
     t = ps.compose(p, ab, steps)
     response = t.D1 / np.sqrt(steps.start_var)
     if method == "ddrm":
@@ -167,7 +168,7 @@ def test_shared_schedule_ends_at_the_denoisers_answer():
     g, ab = SMALL["odd"], oracle.schedule(1)
     x = np.random.default_rng(0).standard_normal((3, g.d))
     p = library(g)
-    got = ps.run(p, ab, gd.prior(p, ab), fft(x), 0.0 * x)
+    got = ps.run(p, ab, gains.prior(p, ab), fft(x), 0.0 * x)
     expected = oracle.denoise(x.T, ab[1], g.cov, g.mu0[:, None]).T
     np.testing.assert_allclose(got, fft(expected), atol=1e-13)
 
@@ -245,7 +246,7 @@ def test_ideal_steps_shrink_every_mode_and_keep_its_sign(spectrum, sigma_y, S, e
     lam, modulus, phase = map(np.array, spectrum)
     p = ps.make_problem(lam, modulus * np.exp(1j * phase), sigma_y)
     ab = oracle.schedule(S)
-    steps = gd.ideal(p, ab, eta=eta)
+    steps = gains.ideal(p, ab, eta=eta)
     for s in range(1, S + 1):
         G = (steps.P[s - 1] + steps.Q[s - 1] * p.slope(ab[s])) * np.sqrt(ab[s] / ab[s - 1])
         assert np.all(G >= -1e-12)
@@ -261,7 +262,7 @@ def test_ideal_steps_shrink_every_mode_and_keep_its_sign(spectrum, sigma_y, S, e
 @pytest.mark.parametrize("S", [1, 5, 25])
 def test_ideal_sampler_is_the_closed_product(name, S):
     p, ab = library(oracle.problem(name)), oracle.schedule(S)
-    t = ps.compose(p, ab, gd.ideal(p, ab))
+    t = ps.compose(p, ab, gains.ideal(p, ab))
     D1 = ddim_gain(p.lam_p, ab)
     np.testing.assert_allclose(t.D1, D1, rtol=1e-11)
     D2 = 1.0 - np.sqrt(ab[-1]) * D1
@@ -273,7 +274,7 @@ def test_ideal_sampler_tends_to_the_posterior():
     p = library(oracle.problem("A"))
     error = []
     for S in (10, 100, 1000):
-        t = ps.compose(p, oracle.schedule(S), gd.ideal(p, oracle.schedule(S)))
+        t = ps.compose(p, oracle.schedule(S), gains.ideal(p, oracle.schedule(S)))
         error.append(np.max(np.abs(t.D1 / np.sqrt(p.lam_p) - 1.0)))
         assert np.all(t.D1 < np.sqrt(p.lam_p))  # it always under-disperses
     np.testing.assert_allclose(error, [0.72, 0.141, 0.017], rtol=0.02)
@@ -298,7 +299,7 @@ def test_ddim_on_the_posterior_prior_is_the_ideal_sampler(setting, eta):
     )
     np.testing.assert_allclose(got[0], expected[:, 0], atol=1e-12)
     p = ps.make_problem(prior, g.h, g.sigma_y)
-    steps = gd.ideal(p, ab, eta=eta)
+    steps = gains.ideal(p, ab, eta=eta)
     spectral = ps.run(p, ab, steps, fft(x[None]), fft(y[None]), lambda s: fft(z[s][None]))
     np.testing.assert_allclose(fft(got), spectral, atol=1e-12)
 
@@ -423,11 +424,11 @@ def test_coverage_of_reference_methods():
     """Nominal 50 and 90 per cent at 25 steps of problem A."""
     p, ab = library(oracle.problem("A")), oracle.schedule(25)
     expected = {
-        "ideal": (gd.ideal(p, ab), (0.43, 0.84)),
-        "pigdm": (gd.pigdm(p, ab), (0.37, 0.76)),
-        "dps": (gd.dps(p, ab, gd.dps_normalised(p, ab, 1.0)), (0.43, 0.83)),
-        "ddrm": (gd.ddrm(p, ab), (0.268, 0.596)),
-        "diffpir": (gd.diffpir(p, ab, np.full(25, 7.0)), (0.50, 0.90)),
+        "ideal": (gains.ideal(p, ab), (0.43, 0.84)),
+        "pigdm": (gains.pigdm(p, ab), (0.37, 0.76)),
+        "dps": (gains.dps(p, ab, inverse.dps_normalised(p, ab, 1.0)), (0.43, 0.83)),
+        "ddrm": (gains.ddrm(p, ab), (0.268, 0.596)),
+        "diffpir": (gains.diffpir(p, ab, np.full(25, 7.0)), (0.50, 0.90)),
     }
     for name, (steps, values) in expected.items():
         got = ps.compose(p, ab, steps).coverage([0.5, 0.9])
@@ -533,11 +534,11 @@ def test_bins_get_close_to_all_modes():
     f2 = f[:, None] ** 2 + f**2
     p = ps.make_problem(1.0 / (1e-3 + f2), np.exp(-30.0 * f2), 0.1)
     ab = oracle.schedule(10)
-    exact = ps.compose(p, ab, gd.ideal(p, ab)).w2_squared
+    exact = ps.compose(p, ab, gains.ideal(p, ab)).w2_squared
     gap = []
     for n_bins in (8, 32, 256):
         q = ps.binned(p, n_bins)
-        gap.append(abs(ps.compose(q, ab, gd.ideal(q, ab)).w2_squared / exact - 1.0))
+        gap.append(abs(ps.compose(q, ab, gains.ideal(q, ab)).w2_squared / exact - 1.0))
         assert q.lam.size < n_bins**2
     assert gap[2] < 1e-3 < gap[0] < 0.2
     assert ps.binned(p, 1).lam.size == 1
@@ -570,7 +571,7 @@ def test_bad_problems_are_refused(name, arguments):
 def test_other_bad_arguments_are_refused():
     p, ab = library(SMALL["odd"]), oracle.schedule(4)
     prior = GaussianPrior.from_spectrum(SMALL["odd"].lam)
-    steps = gd.prior(p, ab)
+    steps = gains.prior(p, ab)
     with pytest.raises(ValueError, match=r"^alpha_bar"):
         ps.compose(p, ab[::-1], steps)
     with pytest.raises(ValueError, match=r"^alpha_bar"):
@@ -582,7 +583,7 @@ def test_other_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"^steps has 4 rows"):
         ps.run(p, oracle.schedule(3), steps, np.zeros((1, 9)), np.zeros((1, 9)))
     with pytest.raises(ValueError, match=r"^noise is needed"):
-        ps.run(p, ab, gd.prior(p, ab, eta=1.0), np.zeros((1, 9)), np.zeros((1, 9)))
+        ps.run(p, ab, gains.prior(p, ab, eta=1.0), np.zeros((1, 9)), np.zeros((1, 9)))
     with pytest.raises(ValueError, match=r"^n_bins"):
         ps.binned(p, 0)
     with pytest.raises(ValueError, match=r"^y must"):

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from posterior_cases import library, setting, w2
 
-from diffbook.inverse import filters as ps
-from diffbook.inverse import gains as gd
+from diffbook import inverse
+from diffbook import inverse as ps
+from diffbook.inverse import gains
 
 FAST = settings(max_examples=40, deadline=None, derandomize=True)
 GOLDEN_RCOND = 1e-17
@@ -47,24 +48,24 @@ def test_reference_table(name, S):
     p = ps.merged(p)
 
     def dps(weights):
-        return w2(p, ab, gd.dps(p, ab, weights))
+        return w2(p, ab, gains.dps(p, ab, weights))
 
     got = {
-        "ideal": w2(p, ab, gd.ideal(p, ab)),
-        "ideal_1": w2(p, ab, gd.ideal(p, ab, eta=1.0)),
-        "dps_0.3": dps(gd.dps_normalised(p, ab, 0.3)),
-        "dps_1": dps(gd.dps_normalised(p, ab, 1.0)),
-        "pigdm_published": w2(p, ab, gd.pigdm(p, ab)),
-        "pigdm_kappa": w2(p, ab, gd.pigdm(p, ab, gd.kappa(ab))),
-        "ddnm_plus": w2(p, ab, gd.ddnm_plus(p, ab, rcond=GOLDEN_RCOND)),
-        "diffpir": w2(p, ab, gd.diffpir(p, ab, np.full(S, 7.0))),
+        "ideal": w2(p, ab, gains.ideal(p, ab)),
+        "ideal_1": w2(p, ab, gains.ideal(p, ab, eta=1.0)),
+        "dps_0.3": dps(inverse.dps_normalised(p, ab, 0.3)),
+        "dps_1": dps(inverse.dps_normalised(p, ab, 1.0)),
+        "pigdm_published": w2(p, ab, gains.pigdm(p, ab)),
+        "pigdm_kappa": w2(p, ab, gains.pigdm(p, ab, gains.kappa(ab))),
+        "ddnm_plus": w2(p, ab, gains.ddnm_plus(p, ab, rcond=GOLDEN_RCOND)),
+        "diffpir": w2(p, ab, gains.diffpir(p, ab, np.full(S, 7.0))),
     }
-    zeta, got["best_normalised"] = gd.best_normalised(p, ab)
-    _, got["best_constant"] = gd.best_constant(p, ab)
+    zeta, got["best_normalised"] = inverse.best_normalised(p, ab)
+    _, got["best_constant"] = inverse.best_constant(p, ab)
     for column, value in got.items():
         assert value == pytest.approx(oracle.GOLDEN[name, S][column], rel=1e-5), column
     # DDRM and DDNM+ differ in their initial state alone.
-    ddrm = w2(p, ab, gd.ddrm(p, ab, rcond=GOLDEN_RCOND))
+    ddrm = w2(p, ab, gains.ddrm(p, ab, rcond=GOLDEN_RCOND))
     assert ddrm == pytest.approx(got["ddnm_plus"], rel=1e-5)
     assert zeta == pytest.approx(oracle.BEST_ZETA[name][oracle.STEPS.index(S)], rel=7e-3)
 
@@ -90,13 +91,13 @@ def test_reference_table_from_dense_matrices(name, S):
 
 def test_dropping_singular_values_changes_the_table():
     p, ab = setting("C", 10)
-    kept, dropped = (w2(p, ab, gd.ddnm_plus(p, ab, rcond=r)) for r in (GOLDEN_RCOND, 1e-2))
+    kept, dropped = (w2(p, ab, gains.ddnm_plus(p, ab, rcond=r)) for r in (GOLDEN_RCOND, 1e-2))
     assert abs(dropped / kept - 1.0) > 0.1
 
 
 def test_plain_ddnm_amplifies_the_noise():
     p, ab = setting("A", 25)
-    assert w2(p, ab, gd.ddnm(p, ab)) > 100.0 * w2(p, ab, gd.ddnm_plus(p, ab))
+    assert w2(p, ab, gains.ddnm(p, ab)) > 100.0 * w2(p, ab, gains.ddnm_plus(p, ab))
 
 
 @pytest.mark.parametrize("S", [10, 25, 50])
@@ -104,11 +105,11 @@ def test_literal_score_weight_diverges_unless_the_noise_is_large(S):
     for name, low, high in (("A", 1e15, 1e195), ("C", 1e15, np.inf), ("B", 1.0, 1.5e5)):
         p, ab = setting(name, S)
         with np.errstate(over="ignore"):
-            assert low < w2(p, ab, gd.dps(p, ab, gd.dps_literal(p, ab))) <= high
+            assert low < w2(p, ab, gains.dps(p, ab, inverse.dps_literal(p, ab))) <= high
 
 
 def test_published_pigdm_weight_gets_worse_with_more_steps():
-    values = [w2(*setting("A", S), gd.pigdm(*setting("A", S))) for S in (10, 25, 50, 100)]
+    values = [w2(*setting("A", S), gains.pigdm(*setting("A", S))) for S in (10, 25, 50, 100)]
     np.testing.assert_allclose(values, [0.88, 1.49, 4.0, 8.9], rtol=0.01)
 
 
@@ -120,11 +121,11 @@ def test_published_pigdm_weight_gets_worse_with_more_steps():
 def test_pigdm_with_the_true_variance_is_ideal(name, eta):
     """Mode by mode, as the variance of x0 given x_s differs between frequencies."""
     p, ab = setting(name, 10)
-    exact = gd.ideal(p, ab, eta=eta)
+    exact = gains.ideal(p, ab, eta=eta)
     for i in (0, 1, 7, 32):
         one = ps.make_problem(p.lam[i : i + 1], p.h[i : i + 1], p.sigma_y)
         r2 = one.var_x0(ab[1:])
-        got = gd.pigdm(one, ab, gd.kappa(ab, eta), eta=eta, r2=r2)
+        got = gains.pigdm(one, ab, gains.kappa(ab, eta), eta=eta, r2=r2)
         np.testing.assert_allclose(got.Y[:, 0], exact.Y[:, i], rtol=1e-12)
         np.testing.assert_allclose(got.Q[:, 0], exact.Q[:, i], rtol=1e-9, atol=1e-13)
 
@@ -132,19 +133,19 @@ def test_pigdm_with_the_true_variance_is_ideal(name, eta):
 @pytest.mark.parametrize("name", "ABC")
 def test_dps_with_the_exact_weight_of_one_mode_is_ideal(name):
     p, ab = setting(name, 10)
-    exact = gd.ideal(p, ab)
+    exact = gains.ideal(p, ab)
     for i in (0, 3, 11):
         one = ps.make_problem(p.lam[i : i + 1], p.h[i : i + 1], p.sigma_y)
         h2 = np.abs(one.h) ** 2
-        weights = gd.kappa(ab) / (2.0 * (p.sigma_y**2 + h2 * one.var_x0(ab[1:])))
-        got = gd.dps(one, ab, weights)
+        weights = gains.kappa(ab) / (2.0 * (p.sigma_y**2 + h2 * one.var_x0(ab[1:])))
+        got = gains.dps(one, ab, weights)
         np.testing.assert_allclose(got.Y[:, 0], exact.Y[:, i], rtol=1e-12)
 
 
 def test_diffpir_is_the_kalman_step_of_a_flat_prior():
     """With lambda = 1 and a huge prior variance, ``Var(x0 | x_s) = sigma_s^2``."""
     p, ab = ps.make_problem([1e12, 1e12], [0.7, 0.2 + 0.4j], 0.3), oracle.schedule(8)
-    exact, got = gd.ideal(p, ab), gd.diffpir(p, ab, np.ones(8), zeta=0.0)
+    exact, got = gains.ideal(p, ab), gains.diffpir(p, ab, np.ones(8), zeta=0.0)
     np.testing.assert_allclose(got.Y, exact.Y, rtol=1e-9)
     np.testing.assert_allclose(got.P, exact.P, rtol=1e-12)
 
@@ -154,7 +155,7 @@ def test_denoising_makes_dps_and_pigdm_one_family():
     p, ab = setting("B", 10)
     theta = np.linspace(0.1, 0.6, 10)
     zeta = 0.5 * theta / (1.0 - ab[1:] + p.sigma_y**2)
-    np.testing.assert_allclose(gd.pigdm(p, ab, theta).Y, gd.dps(p, ab, zeta).Y, rtol=1e-13)
+    np.testing.assert_allclose(gains.pigdm(p, ab, theta).Y, gains.dps(p, ab, zeta).Y, rtol=1e-13)
 
 
 @pytest.mark.parametrize("d", [9, 10])
@@ -164,7 +165,7 @@ def test_gain_of_dps_is_the_gradient_through_the_denoiser(d):
     p = library(g)
     x, y = rng.standard_normal((2, d, 4))
     mu0 = g.mu0[:, None]
-    unit = gd.dps(p, ab, np.ones(5)).Y
+    unit = gains.dps(p, ab, np.ones(5)).Y
     for s in (1, 3, 5):
         r = y - g.H @ oracle.denoise(x, ab[s], g.cov, mu0)
         closed = -np.fft.ifft(unit[s - 1][:, None] * np.fft.fft(r, axis=0), axis=0).real
@@ -182,18 +183,18 @@ def test_kappa_turns_a_score_into_an_increment():
             a, b, _ = oracle.coefficients(ab, s, eta)
             x0 = np.sqrt(ab[s]) * lam / (ab[s] * lam + 1 - ab[s]) * x
             moved = a * x + b * (x0 + (1 - ab[s]) / np.sqrt(ab[s]) * g) - (a * x + b * x0)
-            assert gd.kappa(ab, eta)[s - 1] * g == pytest.approx(moved, rel=1e-12)
+            assert gains.kappa(ab, eta)[s - 1] * g == pytest.approx(moved, rel=1e-12)
             if eta == 0.0:
                 low, high = (np.sqrt((1 - v) / v) for v in (ab[s - 1], ab[s]))
                 direct = np.sqrt(ab[s - 1] / ab[s]) * (1 - ab[s]) * (1 - low / high)
-                assert gd.kappa(ab)[s - 1] == pytest.approx(direct, rel=1e-12)
+                assert gains.kappa(ab)[s - 1] == pytest.approx(direct, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", LINEAR)
 def test_linear_methods_are_linear_in_their_weights(method):
     p, ab = library(oracle.small(10, (0.5, 0.5))), oracle.schedule(6)
-    function, options = getattr(gd, method), OPTIONS[method]
-    base, slope = gd.affine(function, p, ab, **options)
+    function, options = getattr(gains, method), OPTIONS[method]
+    base, slope = inverse.affine(function, p, ab, **options)
     weights = np.linspace(0.2, 3.0, 6)
     whole = function(p, ab, weights, **options)
     for part in ("P", "Q", "Y"):
@@ -207,7 +208,7 @@ def test_linear_methods_are_linear_in_their_weights(method):
 def test_total_noise_of_svd_methods_is_that_of_the_level(method):
     """Carried noise of the measurement and fresh noise add up to 1 - alpha_bar of the next level."""
     p, ab = setting("A", 12)
-    steps = getattr(gd, method)(p, ab)
+    steps = getattr(gains, method)(p, ab)
     carried = np.abs(steps.Y) ** 2 * p.sigma_y**2
     known = np.abs(p.h) > 1e-8
     total = (carried + steps.C2)[:, known]
@@ -218,7 +219,7 @@ def test_total_noise_of_svd_methods_is_that_of_the_level(method):
 
 def test_mcg_of_an_invertible_blur_is_the_inverse_filter():
     p, ab = library(oracle.small(9)), oracle.schedule(6)
-    t = ps.compose(p, ab, gd.mcg(p, ab, gd.reference(p, ab)))
+    t = ps.compose(p, ab, gains.mcg(p, ab, inverse.reference(p, ab)))
     np.testing.assert_allclose(t.D3, 1.0 / p.h, rtol=1e-12)
     np.testing.assert_allclose(t.V, 0.0, atol=1e-20)
 
@@ -228,13 +229,13 @@ def test_lost_modes_are_left_to_the_prior():
     p = ps.make_problem([2.0, 3.0], [0.0, 0.8], 0.1)
     ab = oracle.schedule(6)
     for method in ("ddnm", "ddnm_plus", "ddrm"):
-        steps = getattr(gd, method)(p, ab, eta=0.0)
-        plain = gd.prior(p, ab)
+        steps = getattr(gains, method)(p, ab, eta=0.0)
+        plain = gains.prior(p, ab)
         for part in ("P", "Q", "Y", "C2"):
             got, expected = (getattr(v, part)[:, 0] for v in (steps, plain))
             np.testing.assert_allclose(got, expected, atol=1e-13)
-    np.testing.assert_allclose(gd.mcg(p, ab, np.ones(6)).P[:, 0], plain.P[:, 0], atol=1e-13)
-    np.testing.assert_array_equal(gd.pseudo_inverse([0.0, 1e-9, 2.0], 1e-8), [0.0, 0.0, 0.5])
+    np.testing.assert_allclose(gains.mcg(p, ab, np.ones(6)).P[:, 0], plain.P[:, 0], atol=1e-13)
+    np.testing.assert_array_equal(gains.pseudo_inverse([0.0, 1e-9, 2.0], 1e-8), [0.0, 0.0, 0.5])
 
 
 # --- heuristic weights ------------------------------------------------------------------------
@@ -245,7 +246,7 @@ def test_mean_field_norm_is_the_root_mean_square_residual(eta):
     """Against the residual's response to every input, and against samples."""
     g, ab, n = oracle.small(10), oracle.schedule(5), 20_000
     p, rng = library(g), np.random.default_rng(0)
-    weights = gd.dps_normalised(p, ab, 0.4, eta=eta)
+    weights = inverse.dps_normalised(p, ab, 0.4, eta=eta)
     rule, seen = oracle.mean_field_rule(g, 0.4), {}
 
     def recorded(s, response):
@@ -271,15 +272,21 @@ def test_mean_field_norm_is_the_root_mean_square_residual(eta):
 def test_rules_of_the_literature():
     p, ab = setting("A", 7)
     sigma2 = (1.0 - ab[1:]) / ab[1:]
-    kappa = gd.kappa(ab)
-    np.testing.assert_array_equal(gd.dps_constant(ab, 0.3), np.full(7, 0.3))
-    np.testing.assert_allclose(gd.dps_literal(p, ab), kappa / 0.02, rtol=1e-12)
-    np.testing.assert_allclose(gd.dps_annealed(p, ab), kappa / (2 * (0.01 + sigma2)), rtol=1e-12)
-    np.testing.assert_allclose(gd.pigdm_published(ab), np.sqrt(ab[1:]) * (1 - ab[1:]), rtol=1e-12)
-    np.testing.assert_array_equal(gd.pigdm(p, ab).Y, gd.pigdm(p, ab, gd.pigdm_published(ab)).Y)
+    kappa = gains.kappa(ab)
+    np.testing.assert_array_equal(inverse.dps_constant(ab, 0.3), np.full(7, 0.3))
+    np.testing.assert_allclose(inverse.dps_literal(p, ab), kappa / 0.02, rtol=1e-12)
+    np.testing.assert_allclose(
+        inverse.dps_annealed(p, ab), kappa / (2 * (0.01 + sigma2)), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        gains.pigdm_published(ab), np.sqrt(ab[1:]) * (1 - ab[1:]), rtol=1e-12
+    )
+    np.testing.assert_array_equal(
+        gains.pigdm(p, ab).Y, gains.pigdm(p, ab, gains.pigdm_published(ab)).Y
+    )
 
 
-@pytest.mark.parametrize("search", [gd.best_normalised, gd.best_constant])
+@pytest.mark.parametrize("search", [inverse.best_normalised, inverse.best_constant])
 @pytest.mark.parametrize(("name", "S", "eta"), [("A", 5, 0.0), ("B", 25, 0.0), ("C", 10, 1.0)])
 def test_one_dimensional_searches_find_their_minimum(search, name, S, eta):
     p, ab = setting(name, S)
@@ -287,11 +294,11 @@ def test_one_dimensional_searches_find_their_minimum(search, name, S, eta):
     zeta, best = search(p, ab, eta=eta)
 
     def value(z):
-        if search is gd.best_constant:
-            weights = gd.dps_constant(ab, z)
+        if search is inverse.best_constant:
+            weights = inverse.dps_constant(ab, z)
         else:
-            weights = gd.dps_normalised(p, ab, z, eta=eta)
-        return w2(p, ab, gd.dps(p, ab, weights, eta=eta))
+            weights = inverse.dps_normalised(p, ab, z, eta=eta)
+        return w2(p, ab, gains.dps(p, ab, weights, eta=eta))
 
     assert value(zeta) == pytest.approx(best, rel=1e-12)
     for factor in (0.99, 1.01):
@@ -303,11 +310,11 @@ def test_one_dimensional_searches_find_their_minimum(search, name, S, eta):
 @pytest.mark.parametrize("name", "ABC")
 def test_reference_weight_is_an_average_of_exact_weights(name):
     p, ab = setting(name, 25)
-    exact = gd.kappa(ab)[:, None] / 2.0 / (0.0 + p.sigma_y**2 + np.abs(p.h) ** 2 * np.stack(
+    exact = gains.kappa(ab)[:, None] / 2.0 / (0.0 + p.sigma_y**2 + np.abs(p.h) ** 2 * np.stack(
         [p.var_x0(v) for v in ab[1:]]))  # fmt: skip
-    got = gd.reference(p, ab)
+    got = inverse.reference(p, ab)
     assert np.all(got <= exact.max(axis=1) * (1.0 + 1e-12))
-    cap = 0.5 * gd.stability_bound(p, ab)
+    cap = 0.5 * inverse.stability_bound(p, ab)
     free = got < cap * (1.0 - 1e-9)
     assert np.all(got <= cap * (1.0 + 1e-12))
     assert np.all(got[free] >= exact.min(axis=1)[free])
@@ -319,20 +326,20 @@ def test_reference_weight_is_an_average_of_exact_weights(name):
 def test_reference_and_normalised_weights_have_different_shapes():
     """25 steps of problem A: one falls and rises with the step, the other rises monotonically."""
     p, ab = setting("A", 25)
-    reference = gd.reference(p, ab)
+    reference = inverse.reference(p, ab)
     assert reference[24] == pytest.approx(0.044, rel=0.02)
     assert reference.min() == pytest.approx(0.028, rel=0.02)
     sigma = np.sqrt((1.0 - ab[1:]) / ab[1:])
     assert 4.0 < sigma[np.argmin(reference)] < 9.0
     assert reference[0] == pytest.approx(0.36, rel=0.02)
-    rule = gd.dps_normalised(p, ab, 1.0)
+    rule = inverse.dps_normalised(p, ab, 1.0)
     assert np.all(np.diff(rule) < 0.0)
     np.testing.assert_allclose(rule[[0, -1]], [1.3, 0.15], rtol=0.05)
 
 
 def test_exact_weight_differs_between_frequencies():
     p, ab = setting("A", 10)
-    exact = gd.kappa(ab)[:, None] / 2.0 / (p.sigma_y**2 + np.abs(p.h) ** 2 * np.stack(
+    exact = gains.kappa(ab)[:, None] / 2.0 / (p.sigma_y**2 + np.abs(p.h) ** 2 * np.stack(
         [p.var_x0(v) for v in ab[1:]]))  # fmt: skip
     np.testing.assert_allclose(np.ptp(np.log(exact[0])), np.log(5.4 / 0.44), rtol=0.01)
     np.testing.assert_allclose([exact[9].min(), exact[9].max()], [0.11, 81.0], rtol=0.03)
@@ -346,8 +353,8 @@ def test_exact_weight_differs_between_frequencies():
 def test_bounds_are_reached_exactly(method, S):
     """At the bound the smallest gain of a step is 0 or -1; a little above, it is below."""
     p, ab = library(oracle.small(10, (0.5, 0.5))), oracle.schedule(S)
-    function, options = getattr(gd, method), OPTIONS[method]
-    for bound, limit in ((gd.no_overshoot_bound, 0.0), (gd.stability_bound, -1.0)):
+    function, options = getattr(gains, method), OPTIONS[method]
+    for bound, limit in ((inverse.no_overshoot_bound, 0.0), (inverse.stability_bound, -1.0)):
         top = bound(p, ab, function, **options)
         assert top.shape == (S,)
         assert np.all(top > 0.0)
@@ -368,7 +375,7 @@ def test_bounds_of_dps_are_the_closed_expressions():
     for s in range(1, 11):
         a, b, _ = oracle.coefficients(ab, s, 0.4)
         w, h2 = p.slope(ab[s]), np.abs(p.h) ** 2
-        for bound, slack in ((gd.stability_bound, 1.0), (gd.no_overshoot_bound, 0.0)):
+        for bound, slack in ((inverse.stability_bound, 1.0), (inverse.no_overshoot_bound, 0.0)):
             expected = np.min((slack + a + b * w) / (2.0 * h2 * w**2))
             assert bound(p, ab, eta=0.4)[s - 1] == pytest.approx(expected, rel=1e-9)
 
@@ -378,7 +385,7 @@ def test_bounds_of_dps_are_the_closed_expressions():
 def test_diffpir_never_overshoots(weights, zeta):
     """Its weights need no cap."""
     p, ab = library(oracle.small(10, (0.5, 0.5))), oracle.schedule(5)
-    assert step_gains(p, ab, gd.diffpir(p, ab, weights, zeta=zeta)).min() >= -1e-12
+    assert step_gains(p, ab, gains.diffpir(p, ab, weights, zeta=zeta)).min() >= -1e-12
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -387,7 +394,7 @@ def test_diffpir_never_overshoots(weights, zeta):
 @pytest.mark.parametrize("method", [*LINEAR, "diffpir"])
 def test_bad_weights_are_refused(method):
     p, ab = library(oracle.small(9)), oracle.schedule(4)
-    function = getattr(gd, method)
+    function = getattr(gains, method)
     for weights in (np.ones(5), np.ones((4, 1)), 1.0):
         with pytest.raises(ValueError, match=r"^weights must hold one weight per step, 4"):
             function(p, ab, weights)
@@ -405,15 +412,15 @@ def test_bad_weights_are_refused(method):
 def test_other_bad_arguments_are_refused():
     p, ab = library(oracle.small(9)), oracle.schedule(4)
     with pytest.raises(ValueError, match=r"^eta_b"):
-        gd.ddrm(p, ab, eta_b=1.5)
+        gains.ddrm(p, ab, eta_b=1.5)
     with pytest.raises(ValueError, match=r"^r2"):
-        gd.pigdm(p, ab, r2=np.ones(3))
+        gains.pigdm(p, ab, r2=np.ones(3))
     with pytest.raises(ValueError, match=r"^zeta_prime"):
-        gd.dps_normalised(p, ab, -1.0)
+        inverse.dps_normalised(p, ab, -1.0)
     with pytest.raises(ValueError, match="sigma_y must be positive"):
-        gd.dps_literal(ps.make_problem([1.0], 1.0, 0.0), ab)
+        inverse.dps_literal(ps.make_problem([1.0], 1.0, 0.0), ab)
     with pytest.raises(ValueError, match=r"^alpha_bar"):
-        gd.dps_normalised(p, [1.0, 0.0], 1.0)
-    for function in (gd.prior, gd.ideal):
+        inverse.dps_normalised(p, [1.0, 0.0], 1.0)
+    for function in (gains.prior, gains.ideal):
         with pytest.raises(ValueError, match=r"^eta must lie"):
             function(p, ab, eta=-0.1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import convolve
 
-from diffbook.inverse import operators as inv
+from diffbook import inverse as inv
 
 
 def half_mask(shape, seed=3):

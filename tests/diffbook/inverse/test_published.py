@@ -9,11 +9,11 @@ import oracles
 import pytest
 import torch
 
+from diffbook import inverse, samplers
+from diffbook import samplers as sm
 from diffbook.inverse import exact as conditional
-from diffbook.inverse import filters as posterior
-from diffbook.inverse import gains as guidance
-from diffbook.inverse import published as zs
-from diffbook.inverse import walk as guided
+from diffbook.inverse import gains, walk
+from diffbook.inverse import published as zs_published
 from diffbook.inverse.exact import conditional_denoiser, gaussian_vjp
 from diffbook.inverse.operators import (
     Blur,
@@ -26,8 +26,7 @@ from diffbook.inverse.operators import (
 )
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers import unguided as sm
-from diffbook.schedules.levels import ddpm_respaced, linear_beta
+from diffbook.schedules.families import ddpm_respaced, linear_beta
 
 SIGMA_Y = 0.1
 S = 6
@@ -93,7 +92,7 @@ def settings(name, kind, prior, Z, Z_y):
 
 def run(name, kind, prior, operator, alpha_bar, x_T, y, options, **more):
     like = torch.tensor if kind == "torch" else np.asarray
-    return getattr(zs, name)(
+    return getattr(zs_published, name)(
         prior.denoise,
         like(x_T),
         alpha_bar,
@@ -362,13 +361,13 @@ def test_gradients_of_the_squared_norm_and_of_the_norm(case):
                     for v in arrays(h.shape, h.shape))  # fmt: skip
 
     def sample(weights):
-        return zs.dps(
+        return zs_published.dps(
             prior.denoise, x_T, ab, y=y, operator=operator, sigma_y=SIGMA_Y, weights=weights
         ).sample
 
     subtracted = {
         "squared": sample([0.0]) - sample([1.0]),
-        "norm": sample([0.0]) - sample(zs.normalised(0.5)),
+        "norm": sample([0.0]) - sample(zs_published.normalised(0.5)),
     }
     w = np.sqrt(ab[1]) * prior.lam / (ab[1] * prior.lam + 1 - ab[1])
     x = modes(x_T, h.ndim)
@@ -413,9 +412,9 @@ def test_guidance_through_a_network_is_the_gradient_of_the_likelihood(operator):
     score = torch.autograd.grad(-0.5 * (r * whitened).sum(), leaf, retain_graph=True)[0]
     gradient = torch.autograd.grad((r**2).sum(), leaf)[0]
     fixed = {"y": y, "operator": operator, "sigma_y": SIGMA_Y}
-    got = zs.pigdm(denoiser, x_T, [ab1, ab], weights=[0.3], r2=[r2], **fixed).sample
+    got = zs_published.pigdm(denoiser, x_T, [ab1, ab], weights=[0.3], r2=[r2], **fixed).sample
     np.testing.assert_allclose(got.numpy(), (plain + 0.3 * score).numpy(), atol=1e-12)
-    got = zs.dps(denoiser, x_T, [ab1, ab], weights=[0.2], **fixed).sample
+    got = zs_published.dps(denoiser, x_T, [ab1, ab], weights=[0.2], **fixed).sample
     np.testing.assert_allclose(got.numpy(), (plain - 0.2 * gradient).numpy(), atol=1e-12)
     assert not got.requires_grad
 
@@ -433,12 +432,14 @@ def test_vjp_replaces_automatic_differentiation():
     def numpy_denoiser(x, level, cond=None):
         return denoiser(torch.tensor(x), level).detach().numpy()
 
-    fixed = {"operator": operator, "sigma_y": SIGMA_Y, "weights": zs.normalised(0.4)}
+    fixed = {"operator": operator, "sigma_y": SIGMA_Y, "weights": zs_published.normalised(0.4)}
     tensors = {"y": torch.tensor(y), **fixed}
-    auto = zs.dps(denoiser, torch.tensor(x_T), TO_ONE, **tensors).sample.numpy()
+    auto = zs_published.dps(denoiser, torch.tensor(x_T), TO_ONE, **tensors).sample.numpy()
     with torch.no_grad():
-        given = zs.dps(denoiser, torch.tensor(x_T), TO_ONE, vjp=vjp, **tensors).sample.numpy()
-    arrays_ = zs.dps(numpy_denoiser, x_T, TO_ONE, y=y, vjp=numpy_vjp, **fixed).sample
+        given = zs_published.dps(
+            denoiser, torch.tensor(x_T), TO_ONE, vjp=vjp, **tensors
+        ).sample.numpy()
+    arrays_ = zs_published.dps(numpy_denoiser, x_T, TO_ONE, y=y, vjp=numpy_vjp, **fixed).sample
     np.testing.assert_allclose(given, auto, atol=1e-13)
     np.testing.assert_allclose(arrays_, auto, atol=1e-13)
 
@@ -448,14 +449,14 @@ def test_gradients_survive_no_grad_around_the_call():
     x_T, y = torch.tensor(np.random.default_rng(0).standard_normal((2, 2, 9)))
     fixed = {"y": y, "operator": identity(9), "sigma_y": 0.1, "weights": np.full(S, 0.1)}
     with torch.no_grad():
-        inside = zs.dps(prior.denoise, x_T, TO_ONE, **fixed).sample
-    torch.testing.assert_close(inside, zs.dps(prior.denoise, x_T, TO_ONE, **fixed).sample)
+        inside = zs_published.dps(prior.denoise, x_T, TO_ONE, **fixed).sample
+    torch.testing.assert_close(inside, zs_published.dps(prior.denoise, x_T, TO_ONE, **fixed).sample)
 
 
 def test_a_network_without_gradients_is_refused():
     prior, n = problem_prior((9,)), np.random.default_rng(0).standard_normal
     with pytest.raises(ValueError, match=r"^denoiser must be differentiable"):
-        zs.pigdm(
+        zs_published.pigdm(
             lambda x, level: prior.denoise(x.detach(), level),
             torch.tensor(n((2, 9))),
             TO_ONE,
@@ -475,7 +476,9 @@ def test_ideal_is_ddim_of_the_posterior_gaussian(case, eta):
     prior, operator = problem_prior(h.shape), Blur.from_transfer(h)
     x_T, y, Z, _ = arrays(h.shape, h.shape)
     common = {"eta": eta, "noise": lambda s, x: Z[s][: len(x)]}
-    got = zs.ideal(prior, x_T, TO_ONE, y=y, operator=operator, sigma_y=SIGMA_Y, **common).sample
+    got = zs_published.ideal(
+        prior, x_T, TO_ONE, y=y, operator=operator, sigma_y=SIGMA_Y, **common
+    ).sample
     S_y = np.abs(h) ** 2 * prior.lam + SIGMA_Y**2
     K, mu = prior.lam * np.conj(h) / S_y, prior.mu0_spectral
     for i in range(3):
@@ -484,7 +487,7 @@ def test_ideal_is_ddim_of_the_posterior_gaussian(case, eta):
         own = {**common, "noise": lambda s, x, i=i: Z[s][i : i + 1]}
         want = sm.ddim(posterior.denoise, x_T[i : i + 1], TO_ONE, **own).sample[0]
         np.testing.assert_allclose(got[i], want, atol=1e-12 * np.abs(want).max())
-    tensor = zs.ideal(
+    tensor = zs_published.ideal(
         prior, torch.tensor(x_T), TO_ONE, y=torch.tensor(y), operator=operator, sigma_y=SIGMA_Y,
         eta=eta, noise=lambda s, x: torch.tensor(Z[s]),
     ).sample  # fmt: skip
@@ -521,14 +524,14 @@ def test_ideal_without_measurement_noise_hits_the_measurement():
     x_T, y, _, _ = arrays((16,), (16,))
     operator = Blur.from_transfer(h)
     y = operator.forward(y)
-    result = zs.ideal(prior, x_T, TO_ONE, y=y, operator=operator, sigma_y=0.0).sample
+    result = zs_published.ideal(prior, x_T, TO_ONE, y=y, operator=operator, sigma_y=0.0).sample
     np.testing.assert_allclose(operator.forward(result), y, atol=1e-12)
     lost = np.abs(h) == 0
     free = sm.ddim(prior.denoise, x_T, TO_ONE).sample
     np.testing.assert_allclose(modes(result, 1)[:, lost], modes(free, 1)[:, lost], atol=1e-12)
     mask = DENSE["mask"]
     x_T, y, _, _ = arrays((12,), mask.measurement_shape)
-    result = zs.ideal(
+    result = zs_published.ideal(
         problem_prior((12,)), x_T, TO_ONE, y=y, operator=mask, sigma_y=0.0
     ).sample  # fmt: skip
     np.testing.assert_allclose(mask.forward(result), y, atol=1e-7)
@@ -544,10 +547,10 @@ def test_pigdm_with_the_true_variance_is_ideal_for_white_data():
     ).T  # fmt: skip
     kappa = b * (1 - TO_ONE[1:]) / np.sqrt(TO_ONE[1:])
     common = {"y": y, "operator": operator, "sigma_y": SIGMA_Y}
-    got = zs.pigdm(
+    got = zs_published.pigdm(
         prior.denoise, x_T, TO_ONE, weights=kappa, vjp=gaussian_vjp(prior), **common
     ).sample
-    want = zs.ideal(prior, x_T, TO_ONE, **common).sample
+    want = zs_published.ideal(prior, x_T, TO_ONE, **common).sample
     np.testing.assert_allclose(got, want, atol=1e-12)
 
 
@@ -630,7 +633,7 @@ def test_noiseless_measurements_take_the_limit_of_small_noise():
     for name in ("pigdm", "ddnm_plus", "ddrm", "diffpir"):
         options = settings(name, "numpy", prior, Z, Z_y)
         exact, limit = (
-            getattr(zs, name)(
+            getattr(zs_published, name)(
                 prior.denoise, x_T, SHORT_OF_ONE, y=y, operator=operator, sigma_y=sigma_y,
                 **options,
             ).sample
@@ -650,14 +653,14 @@ def test_noiseless_measurements_in_both_forms(name, case):
     options = {"weights": np.full(S, 7.0)} if name == "diffpir" else {}
     fresh = {} if name == "pigdm" else {"noise": lambda s, x: Z[s]}
     gradient = {"vjp": gaussian_vjp(prior)} if name == "pigdm" else {}
-    found = getattr(zs, name)(
+    found = getattr(zs_published, name)(
         prior.denoise, x_T, TO_ONE, y=y, operator=operator, sigma_y=0.0, **options, **fresh,
         **gradient,
     ).sample  # fmt: skip
-    problem = posterior.make_problem(prior, h, 0.0)
-    steps = getattr(guidance, name)(problem, TO_ONE, **options)
+    problem = inverse.make_problem(prior, h, 0.0)
+    steps = getattr(gains, name)(problem, TO_ONE, **options)
     spectra = (prior.to_spectral(v) for v in (x_T, y))
-    want = posterior.run(problem, TO_ONE, steps, *spectra, lambda s: prior.to_spectral(Z[s]))
+    want = inverse.run(problem, TO_ONE, steps, *spectra, lambda s: prior.to_spectral(Z[s]))
     np.testing.assert_allclose(found, prior.from_spectral(want), atol=1e-9)
     if name != "pigdm":
         np.testing.assert_allclose(operator.forward(found), y, atol=1e-9)
@@ -679,7 +682,7 @@ def test_mcg_with_an_invertible_blur_is_the_inverse_filter():
 @pytest.mark.parametrize("name", [*METHODS, "normalised", "ideal"])
 def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
     """The meta device stands in for a GPU: it has no values, and refuses tensors of the CPU."""
-    for module in (guided, conditional):  # whether y is finite cannot be asked there
+    for module in (walk, conditional):  # whether y is finite cannot be asked there
         monkeypatch.setattr(module, "check_measurement", lambda *arguments: None)
     op = {**DENSE, "blur": Blur.from_transfer(TRANSFERS["image"])}[operator]
     prior = problem_prior(op.shape)
@@ -689,11 +692,11 @@ def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
         for shape in (op.shape, op.measurement_shape)
     )
     options = {
-        "normalised": {"weights": zs.normalised(0.3)},
+        "normalised": {"weights": zs_published.normalised(0.3)},
         "mcg": {"weights": np.ones(S), "noise_y": lambda s, y: torch.empty_like(y)},
         "ideal": {},
     }.get(name, {"weights": np.ones(S)})
-    sample = zs.dps if name == "normalised" else getattr(zs, name)
+    sample = zs_published.dps if name == "normalised" else getattr(zs_published, name)
     found = sample(
         prior if name == "ideal" else prior.denoise, x_T, TO_ONE, y=y, operator=op,
         sigma_y=SIGMA_Y, noise=lambda s, x: torch.empty_like(x), **options,
@@ -711,7 +714,7 @@ def test_a_sample_does_not_depend_on_its_batch(name, kind):
     y = sm.initial_noise([9, 8, 7, 6], operator.measurement_shape)
     options = settings(method, kind, prior, None, None)
     if name == "normalised":
-        options["weights"] = zs.normalised(0.5)
+        options["weights"] = zs_published.normalised(0.5)
 
     def sample(rows):
         streams = {"noise": sm.step_noise([seeds[i] for i in rows])}
@@ -747,7 +750,7 @@ def test_single_precision_stays_single(name):
     np.testing.assert_allclose(got, want, atol=2e-3 * np.abs(want).max())
     options.pop("vjp", None)
     tensors = {k: lambda s, x, f=f: torch.tensor(f(s, x)) for k, f in single.items()}
-    got = getattr(zs, name)(
+    got = getattr(zs_published, name)(
         prior.denoise, torch.tensor(x_T, dtype=torch.float32), TO_ONE, operator=operator,
         y=torch.tensor(y, dtype=torch.float32), sigma_y=SIGMA_Y, **{**options, **tensors},
     ).sample  # fmt: skip
@@ -790,7 +793,7 @@ def test_colour_batches_are_their_rotated_channels(name, case):
                 options["vjp"] = vjp
             if name == "mcg":
                 options["noise_y"] = lambda s, v: pick(Z_y[s])
-        return getattr(zs, name)(
+        return getattr(zs_published, name)(
             first, pick(x_T), TO_ONE, y=pick(y), operator=operator, sigma_y=SIGMA_Y, **options
         ).sample
 
@@ -810,7 +813,7 @@ def test_norms_of_colour_images_run_over_all_channels():
         seen.append(norm)
         return 0.0 * norm
 
-    zs.dps(
+    zs_published.dps(
         COLOUR.denoise, x_T, [0.9, 0.3], y=y, operator=operator, sigma_y=SIGMA_Y, weights=rule,
         vjp=gaussian_vjp(COLOUR),
     )  # fmt: skip
@@ -871,7 +874,7 @@ def test_clipped_denoiser():
     prior = problem_prior((9,))
     x = 10.0 * np.random.default_rng(0).standard_normal((2, 9))
     raw = prior.denoise(x, 0.3)
-    clip = zs.clipped(prior.denoise, -1.0, 1.5)
+    clip = samplers.clipped(prior.denoise, -1.0, 1.5)
     np.testing.assert_array_equal(clip(x, 0.3), np.clip(raw, -1.0, 1.5))
     leaf = torch.tensor(x, requires_grad=True)
     answer = clip(leaf, 0.3)
@@ -881,7 +884,7 @@ def test_clipped_denoiser():
     want = gaussian_vjp(prior)(x, 0.3, inside.astype(float))
     np.testing.assert_allclose(gradient.numpy(), want, atol=1e-14)
     with pytest.raises(ValueError, match=r"^low must be below high"):
-        zs.clipped(prior.denoise, 1.0, 1.0)
+        samplers.clipped(prior.denoise, 1.0, 1.0)
 
 
 def good(name):
@@ -940,7 +943,7 @@ def test_bad_input_is_refused_by_name_before_any_call(name, change, message):
     arguments = {**good(name), **change}
     calls = []
     with pytest.raises(ValueError, match=message):
-        getattr(zs, name)(lambda x, level: calls.append(1) or x, **arguments)
+        getattr(zs_published, name)(lambda x, level: calls.append(1) or x, **arguments)
     assert not calls
 
 
@@ -954,7 +957,7 @@ def test_ideal_and_the_conditional_denoiser_refuse_what_does_not_fit():
         ({"y": Y, "eta": 0.5}, r"^noise is needed"),
     ):
         with pytest.raises(ValueError, match=message):
-            zs.ideal(prior, X, TO_ONE, **{**fixed, **arguments})
+            zs_published.ideal(prior, X, TO_ONE, **{**fixed, **arguments})
     with pytest.raises(ValueError, match=r"^operator must be for signals of the prior's shape"):
         conditional_denoiser(problem_prior((11,)), operator, Y, 0.1)
     with pytest.raises(ValueError, match=r"^y must have shape \(n"):
@@ -975,18 +978,18 @@ def test_ideal_and_the_conditional_denoiser_refuse_what_does_not_fit():
 )
 def test_answers_of_another_shape_are_refused(name, change, message):
     with pytest.raises(ValueError, match=message):
-        getattr(zs, name)(problem_prior((12,)).denoise, **{**good(name), **change})
+        getattr(zs_published, name)(problem_prior((12,)).denoise, **{**good(name), **change})
     with pytest.raises(ValueError, match=r"^denoiser returned shape"):
-        getattr(zs, name)(lambda x, level: x[:, :1], **good(name))
+        getattr(zs_published, name)(lambda x, level: x[:, :1], **good(name))
 
 
 def test_normalised_rule():
-    rule = zs.normalised(0.3)
+    rule = zs_published.normalised(0.3)
     np.testing.assert_allclose(rule(1, np.array([2.0, 0.5])), [0.15, 0.6])
     assert np.all(np.isfinite(rule(1, np.zeros(2, dtype=np.float32))))
     assert rule(1, torch.ones(2, dtype=torch.float32)).dtype == torch.float32
     with pytest.raises(ValueError, match=r"^zeta_prime must be finite"):
-        zs.normalised(np.inf)
+        zs_published.normalised(np.inf)
 
 
 def test_measurements_made_here_are_restored():
@@ -1003,18 +1006,18 @@ def test_measurements_made_here_are_restored():
     vjp = {"vjp": gaussian_vjp(prior)}
     mse = lambda x: float(np.mean((x - x0) ** 2))  # noqa: E731
     free = mse(sm.ddim(prior.denoise, x_T, alpha_bar).sample)
-    ideal = mse(zs.ideal(prior, x_T, alpha_bar, **common).sample)
+    ideal = mse(zs_published.ideal(prior, x_T, alpha_bar, **common).sample)
     found = {
-        "dps": zs.dps(
-            prior.denoise, x_T, alpha_bar, weights=zs.normalised(1.0), **vjp, **common
+        "dps": zs_published.dps(
+            prior.denoise, x_T, alpha_bar, weights=zs_published.normalised(1.0), **vjp, **common
         ),
-        "pigdm": zs.pigdm(prior.denoise, x_T, alpha_bar, **vjp, **common),
-        "ddnm_plus": zs.ddnm_plus(prior.denoise, x_T, alpha_bar, **noise, **common),
-        "ddrm": zs.ddrm(prior.denoise, x_T, alpha_bar, **noise, **common),
-        "diffpir": zs.diffpir(
+        "pigdm": zs_published.pigdm(prior.denoise, x_T, alpha_bar, **vjp, **common),
+        "ddnm_plus": zs_published.ddnm_plus(prior.denoise, x_T, alpha_bar, **noise, **common),
+        "ddrm": zs_published.ddrm(prior.denoise, x_T, alpha_bar, **noise, **common),
+        "diffpir": zs_published.diffpir(
             prior.denoise, x_T, alpha_bar, weights=np.full(20, 7.0), **noise, **common
         ),
-        "ald": zs.ald(prior.denoise, x_T, alpha_bar, **common),
+        "ald": zs_published.ald(prior.denoise, x_T, alpha_bar, **common),
     }  # fmt: skip
     for name, result in found.items():
         assert ideal * 0.5 < mse(result.sample) < 0.35 * free, name

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from diffbook.inverse import operators as inverse
+from diffbook import inverse
 from diffbook.metrics import restoration
-from diffbook.metrics.restoration import consistency, crossed_ci, psnr, ssim
+from diffbook.metrics.intervals import crossed_ci
+from diffbook.metrics.restoration import consistency, psnr, ssim
 
 RNG = np.random.default_rng
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from diffbook.nets import foreign as pretrained
+from diffbook.nets import foreign
 from diffbook.nets.foreign import from_eps_model, from_sigma_model, load_pretrained, rounded
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.unguided import ddim
-from diffbook.schedules.levels import cosine, ddpm_chain, ddpm_respaced
+from diffbook.schedules.families import cosine, ddpm_chain, ddpm_respaced
 
 SHAPE = (3, 8, 8)
 CHAIN = ddpm_chain()
@@ -222,15 +222,15 @@ def test_bad_names_and_arguments_are_refused(factories):
 def test_weights_come_from_safetensors_only(tmp_path):
     model = EpsModel()
     save_file({"scale": torch.tensor(2.0)}, tmp_path / "w.safetensors")
-    assert pretrained.load_safetensors(model, tmp_path / "w.safetensors").scale == 2.0
+    assert foreign.load_safetensors(model, tmp_path / "w.safetensors").scale == 2.0
     with pytest.raises(ValueError, match=r"got 'w\.pt', expected a \.safetensors file"):
-        pretrained.load_safetensors(model, tmp_path / "w.pt")
+        foreign.load_safetensors(model, tmp_path / "w.pt")
     save_file({"scale": torch.ones(2)}, tmp_path / "v.safetensors")
     with pytest.raises(ValueError, match=r"disagree about \['scale'\]"):
-        pretrained.load_safetensors(model, tmp_path / "v.safetensors")
+        foreign.load_safetensors(model, tmp_path / "v.safetensors")
     save_file({"shift": torch.ones(())}, tmp_path / "u.safetensors")
     with pytest.raises(ValueError, match="disagree about"):
-        pretrained.load_safetensors(model, tmp_path / "u.safetensors")
+        foreign.load_safetensors(model, tmp_path / "u.safetensors")
 
 
 def test_guided_restoration_with_a_pretrained_model():

@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 from safetensors import safe_open
 
-from diffbook.nets import training
+from diffbook.nets import store, training
 from diffbook.nets.unet import as_denoiser
 
 TINY = training.Config("digits", channels=(8, 16), fold=1, steps=12, batch=16, warmup=4)
@@ -145,7 +145,7 @@ def test_weights_round_trip(tmp_path):
     state = training.train(TINY, 0, progress=False)
     path = tmp_path / "w.safetensors"
     training.save_weights(path, state, TINY, 0, "the command")
-    model, about = training.load_weights(path)
+    model, about = store.load_weights(path)
     assert about["seed"] == 0
     assert about["command"] == "the command"
     assert about["config"]["data"] == "digits"
@@ -158,7 +158,7 @@ def test_weights_round_trip(tmp_path):
 
 def test_missing_weights_name_the_command(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m press\.training"):
-        training.load_weights(tmp_path / "none.safetensors")
+        store.load_weights(tmp_path / "none.safetensors")
 
 
 def test_unknown_data():
@@ -193,9 +193,9 @@ def test_it_learns():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_recorded_weights(data, seed):
     """The weights in the repository are what their metadata says, small, and better than a filter."""
-    path = training.weights_path(data, seed)
+    path = store.weights_path(data, seed)
     assert path.stat().st_size < 3e6
-    model, about = training.load_weights(path)
+    model, about = store.load_weights(path)
     assert about["seed"] == seed
     assert about["command"] == f"python -m diffbook.nets.training {data} --seed {seed}"
     assert about["steps"] == training.CONFIGS[data].steps

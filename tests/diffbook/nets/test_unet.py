@@ -90,7 +90,7 @@ def test_adapter_does_not_depend_on_the_batch(model):
 
 def test_adapter_works_in_every_sampler(model):
     from diffbook.samplers.unguided import ddim, dpmpp_2m, heun
-    from diffbook.schedules.levels import cosine
+    from diffbook.schedules.families import cosine
 
     x_T = np.random.default_rng(0).standard_normal((4, 8, 8)).astype(np.float32)
     for sampler in (ddim, heun, dpmpp_2m):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from diffbook import schedules
 from diffbook.priors import distances
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers import comparison
 from diffbook.samplers.transfer import transfer
-from diffbook.schedules import levels as schedules
+from press.show import tables
 
 PRIOR = GaussianPrior.from_spectrum(GaussianPrior.ramp(16).lam, mu0=0.3)
 
@@ -67,8 +68,8 @@ def test_z_scores_are_standard_normal_for_the_right_prediction_only(prior):
 
 
 def test_number_table_shows_every_number_and_dashes():
-    table = comparison.number_table("c", ["name", "a", "b"], {"row": [1.0, np.nan]}, "{:.1f}")
+    table = tables.number_table("c", ["name", "a", "b"], {"row": [1.0, np.nan]}, "{:.1f}")
     assert "1.0" in table.text and "–" in table.text
     assert "1.0" in table.html and "<caption" in table.html
     with pytest.raises(ValueError, match="row"):
-        comparison.number_table("c", ["name", "a"], {"row": [1.0, 2.0]})
+        tables.number_table("c", ["name", "a"], {"row": [1.0, 2.0]})

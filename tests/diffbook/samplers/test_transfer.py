@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from diffbook import schedules as sc
 from diffbook.priors import distances as ds
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import (
@@ -18,12 +19,11 @@ from diffbook.samplers.transfer import (
     continuous_limit,
     ddim_gain,
     flow_gain,
-    sigma_and_scale,
     step_coefficients,
     step_gains,
     transfer,
 )
-from diffbook.schedules import levels as sc
+from diffbook.schedules.levels import sigma_and_scale
 
 FAST = settings(max_examples=60, deadline=None, derandomize=True)
 RAMP = GaussianPrior.ramp()

@@ -9,10 +9,10 @@ import oracles
 import pytest
 import torch
 
+from diffbook import samplers as sm
+from diffbook import schedules as sc
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers import unguided as sm
 from diffbook.samplers.transfer import flow_gain, transfer
-from diffbook.schedules import levels as sc
 
 PRIOR = GaussianPrior.ramp(d=12, mu0=0.3)
 IMAGE = GaussianPrior.inverse_f((4, 6), beta=2.0)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
+from diffbook import schedules as sc
 from diffbook.priors import distances as ds
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import flow_gain, transfer
 from diffbook.schedules import design as dg
-from diffbook.schedules import laws as asymptotics
-from diffbook.schedules import levels as sc
+from diffbook.schedules import laws
 
 LAM = GaussianPrior.ramp().lam
 STEPS = oracles.STEPS
@@ -520,7 +520,7 @@ def wide():
     }
 
 
-def wide_limit(loss: str, eta: float = 0.0) -> asymptotics.Density:
+def wide_limit(loss: str, eta: float = 0.0) -> laws.Density:
     ends = sc.sigma_range(1e-9, 1e-9)
     return dg.limit_density(dg.make_problem(LAM, loss=loss, eta=eta), *ends, m=4001)
 

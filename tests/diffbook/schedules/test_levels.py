@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from diffbook.schedules import levels as sc
+from diffbook import schedules as sc
 
 FAST = settings(max_examples=60, deadline=None, derandomize=True)
 SIGMA = sc.sigma_range()

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from press.judge import claims
-from press.judge.claims import Ledger, Metric, claim_verdict, condition_verdict, make_metric
+from press import ledger as claims_ledger
+from press.judge import claims, rule
+from press.judge.rule import Metric, claim_verdict, condition_verdict, make_metric
+from press.ledger import Ledger
 
 
 def condition(op, value, **more):
@@ -30,8 +32,8 @@ def condition(op, value, **more):
     ],
 )
 def test_operators(op, bound, inside, outside):
-    assert all(claims.satisfies(value, op, bound) for value in inside)
-    assert not any(claims.satisfies(value, op, bound) for value in outside)
+    assert all(rule.satisfies(value, op, bound) for value in inside)
+    assert not any(rule.satisfies(value, op, bound) for value in outside)
 
 
 def test_condition_needs_both_ends_of_the_interval():
@@ -78,8 +80,8 @@ def test_worse_lists_only_losses():
     after = {"A01": "partly", "A02": "reproduced", "A03": "partly", "A04": "not tried"}
     after["A05"] = "not reproduced"
     expected = {"A01": ("reproduced", "partly"), "A04": ("not reproduced", "not tried")}
-    assert claims.worse(before, after) == expected
-    assert claims.worse(before, before) == {}
+    assert rule.worse(before, after) == expected
+    assert rule.worse(before, before) == {}
 
 
 # --- metrics ----------------------------------------------------------------------------------
@@ -254,11 +256,11 @@ def test_documents_are_not_shared_between_ledgers(book):
 
 
 def test_the_ledger_names_the_gpu_that_torch_uses(book, monkeypatch):
-    ledger = claims.Ledger("01_demo")
+    ledger = claims_ledger.Ledger("01_demo")
     ledger.record("forms", 0.0)
 
     def device(ledger):
-        return ledger.check("D01").metadata[claims.METADATA_KEY]["device"]
+        return ledger.check("D01").metadata[claims_ledger.METADATA_KEY]["device"]
 
     gpu = types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "NVIDIA H200")
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=gpu))

@@ -8,9 +8,8 @@ import nbformat
 import psutil
 import pytest
 
-from press.judge import manifests
-from press.run import execution
-from press.run import plans as runs
+from press import documents, ledger
+from press.run import execution, parameters, plans, safety
 
 NOTEBOOK = "notebooks/01_demo.ipynb"
 
@@ -26,7 +25,7 @@ def edit_cell(book, index, source):
 
 
 def test_parameters_are_read_from_the_cell(book):
-    found = runs.parameters("01_demo")
+    found = parameters.parameters("01_demo")
     assert list(found) == ["seed", "profile", "n_draws", "wait", "broken"]
     assert (found["seed"].low, found["seed"].high) == (0, 2**31 - 1)
     assert found["profile"].choices == ("smoke", "laptop")
@@ -46,19 +45,19 @@ def test_parameters_are_read_from_the_cell(book):
     ],
 )
 def test_comments(comment, expected):
-    assert runs.parse_comment(comment) == expected
+    assert parameters.parse_comment(comment) == expected
 
 
 @pytest.mark.parametrize("comment", ["[1, 0] x", "[a, b] x", "[0] x", "[__import__('os'), 1]"])
 def test_comment_that_is_no_range_is_refused(comment):
     with pytest.raises(ValueError, match=r"empty|no number|unpack"):
-        runs.parse_comment(comment)
+        parameters.parse_comment(comment)
 
 
 def test_line_that_papermill_would_drop_is_refused(book):
     edit_cell(book, 1, "seed = 0  # [0, 9] seed\nn = 0  # [0, 9] n = 0 takes the default")
     with pytest.raises(ValueError, match="papermill cannot read the line of n"):
-        runs.parameters("01_demo")
+        parameters.parameters("01_demo")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def test_line_that_papermill_would_drop_is_refused(book):
     ],
 )
 def test_values_are_read_in_the_type_of_the_parameter(book, name, text, value):
-    found = runs.parse_value(runs.parameters("01_demo")[name], text)
+    found = parameters.parse_value(parameters.parameters("01_demo")[name], text)
     assert found == value
     assert type(found) is type(value)
 
@@ -93,37 +92,37 @@ def test_values_are_read_in_the_type_of_the_parameter(book, name, text, value):
 )
 def test_bad_values_are_refused(book, name, text, message):
     with pytest.raises(ValueError, match=message):
-        runs.parse_value(runs.parameters("01_demo")[name], text)
+        parameters.parse_value(parameters.parameters("01_demo")[name], text)
 
 
 def test_text_with_a_range_is_a_list_of_whole_numbers():
-    steps = runs.Parameter("steps", "", 1, 1000)
-    assert runs.parse_value(steps, "5,10, 112") == "5,10, 112"
+    steps = parameters.Parameter("steps", "", 1, 1000)
+    assert parameters.parse_value(steps, "5,10, 112") == "5,10, 112"
     for text in ("", "5,", "0,5", "5,1001", "5.5", "abc"):
         with pytest.raises(ValueError, match=r"whole numbers .* each in \[1, 1000\]"):
-            runs.parse_value(steps, text)
+            parameters.parse_value(steps, text)
 
 
 # --- settings and plans -----------------------------------------------------------------------
 
 
 def test_settings_replace_what_is_not_zero(book):
-    cfg = runs.settings("01_demo", "smoke", n_draws=0, wait=0.5, broken=False)
+    cfg = parameters.settings("01_demo", "smoke", n_draws=0, wait=0.5, broken=False)
     assert (cfg.profile, cfg.n_draws, cfg.wait, cfg.broken) == ("smoke", 5, 0.5, False)
-    assert runs.settings("01_demo", "laptop").n_draws == 10
+    assert parameters.settings("01_demo", "laptop").n_draws == 10
 
 
 def test_settings_refuse_unknown_names(book):
     with pytest.raises(ValueError, match="did you mean 'laptop'"):
-        runs.settings("01_demo", "labtop")
+        parameters.settings("01_demo", "labtop")
     with pytest.raises(ValueError, match="did you mean 'n_draws'"):
-        runs.settings("01_demo", "laptop", n_draw=3)
+        parameters.settings("01_demo", "laptop", n_draw=3)
 
 
 def test_plan_of_a_profile_and_of_an_override(book):
-    plain = runs.plan("01_demo", "smoke")
-    same = runs.plan("01_demo", "smoke", {"n_draws": "5"})
-    other = runs.plan("01_demo", "smoke", {"n_draws": "6"})
+    plain = plans.plan("01_demo", "smoke")
+    same = plans.plan("01_demo", "smoke", {"n_draws": "5"})
+    other = plans.plan("01_demo", "smoke", {"n_draws": "6"})
     assert plain.folder == book.root / "results" / "01_demo" / "smoke"
     assert (same.folder, same.key) == (plain.folder, plain.key)
     assert other.folder.name.startswith("smoke-")
@@ -136,11 +135,11 @@ def test_plan_of_a_profile_and_of_an_override(book):
 def test_an_override_that_would_be_ignored_is_refused(book):
     # The chapter reads 0 and False as "the profile's value": the run would not be what it says.
     with pytest.raises(ValueError, match="n_draws: 0 stands for the profile's value, 10"):
-        runs.plan("01_demo", "laptop", {"n_draws": "0"})
+        plans.plan("01_demo", "laptop", {"n_draws": "0"})
     book.edit_yaml("data/profiles/01_demo.laptop.yaml", broken=True)
     with pytest.raises(ValueError, match="broken: False stands for the profile's value, True"):
-        runs.plan("01_demo", "laptop", {"broken": "false"})
-    assert runs.plan("01_demo", "laptop", {"wait": "0.0"}).overrides == {}
+        plans.plan("01_demo", "laptop", {"broken": "false"})
+    assert plans.plan("01_demo", "laptop", {"wait": "0.0"}).overrides == {}
 
 
 @pytest.mark.parametrize(
@@ -155,21 +154,21 @@ def test_an_override_that_would_be_ignored_is_refused(book):
 def test_bad_profile_is_refused(book, change, message):
     book.edit_yaml("data/profiles/01_demo.smoke.yaml", **change)
     with pytest.raises(ValueError, match=message):
-        runs.plan("01_demo", "smoke")
+        plans.plan("01_demo", "smoke")
 
 
 def test_profile_must_set_every_parameter(book):
     book.write_yaml("data/profiles/01_demo.smoke.yaml", {"profile": "smoke", "seed": 1})
     with pytest.raises(ValueError, match="missing parameters: n_draws, wait, broken"):
-        runs.plan("01_demo", "smoke")
+        plans.plan("01_demo", "smoke")
 
 
 def test_key_follows_every_input(book):
     def changed(before):
-        after = runs.plan("01_demo", "smoke").inputs
+        after = plans.plan("01_demo", "smoke").inputs
         return {name for name in after if after[name] != before[name]}
 
-    before = runs.plan("01_demo", "smoke").inputs
+    before = plans.plan("01_demo", "smoke").inputs
     assert changed(before) == set()
     (book.root / "data" / "weights" / "net.safetensors").write_bytes(b"1")
     assert changed(before) == {"weights"}
@@ -177,25 +176,25 @@ def test_key_follows_every_input(book):
     assert changed(before) == {"weights", "paper"}
     edit_cell(book, 3, "x = 1")
     assert changed(before) == {"weights", "paper", "notebook"}
-    assert runs.plan("01_demo", "smoke", {"seed": 5}).inputs["parameters"] != before["parameters"]
+    assert plans.plan("01_demo", "smoke", {"seed": 5}).inputs["parameters"] != before["parameters"]
 
 
 def test_outputs_do_not_change_the_key(book):
     path = book.root / NOTEBOOK
     notebook = nbformat.read(path, as_version=4)
-    before = manifests.digest_notebook(notebook)
+    before = documents.digest_notebook(notebook)
     notebook.cells[3].outputs = [nbformat.v4.new_output("stream", text="x")]
     notebook.cells[3].execution_count = 9
     injected = nbformat.v4.new_code_cell("seed = 3", metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(2, injected)
-    assert manifests.digest_notebook(notebook) == before
+    assert documents.digest_notebook(notebook) == before
 
 
 # --- execution --------------------------------------------------------------------------------
 
 
 def test_run_skip_force_record(book):
-    plan = runs.plan("01_demo", "laptop")
+    plan = plans.plan("01_demo", "laptop")
     first = execution.execute(plan, progress=False)
     assert not first.skipped
     names = {"notebook.ipynb", "manifest.json", "run.log"}
@@ -208,7 +207,7 @@ def test_run_skip_force_record(book):
     assert first.manifest["seed"] == 0
 
     stamp = plan.folder.stat().st_mtime_ns
-    assert execution.execute(runs.plan("01_demo", "laptop"), progress=False).skipped
+    assert execution.execute(plans.plan("01_demo", "laptop"), progress=False).skipped
     assert plan.folder.stat().st_mtime_ns == stamp
     again = execution.execute(plan, force=True, progress=False)
     assert not again.skipped
@@ -222,14 +221,14 @@ def test_run_skip_force_record(book):
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == [1, 2, 3, 4, 5, 6]
     assert "papermill" not in json.dumps(notebook).replace("application/papermill.record", "")
-    found = [metric.as_dict() for metric in runs.collect_metrics(notebook)]
+    found = [metric.as_dict() for metric in ledger.collect_metrics(notebook)]
     assert found == json.loads(recorded.read_text("utf-8"))["metrics"]
     # Recording changes outputs only, so the run counts as this very run afterwards.
-    assert runs.plan("01_demo", "laptop").finished
+    assert plans.plan("01_demo", "laptop").finished
 
 
 def test_page_top_shows_the_verdicts_of_its_end(book):
-    run = execution.execute(runs.plan("01_demo", "smoke"), progress=False)
+    run = execution.execute(plans.plan("01_demo", "smoke"), progress=False)
     notebook = nbformat.read(run.notebook, as_version=4)
     glued = [
         output.data["application/papermill.record/text/html"]
@@ -242,14 +241,14 @@ def test_page_top_shows_the_verdicts_of_its_end(book):
 
 
 def test_record_refuses_what_is_not_fit(book):
-    plan = runs.plan("01_demo", "laptop")
+    plan = plans.plan("01_demo", "laptop")
     with pytest.raises(ValueError, match=r"no finished run in results/01_demo/laptop"):
         execution.record(plan)
     with pytest.raises(ValueError, match="overrides"):
-        execution.record(runs.plan("01_demo", "laptop", {"seed": 4}))
+        execution.record(plans.plan("01_demo", "laptop", {"seed": 4}))
     execution.execute(plan, progress=False)
     edit_cell(book, 3, "import numpy as np\nx = np.zeros(3)\nprint('/home/someone/file')")
-    changed = runs.plan("01_demo", "laptop")
+    changed = plans.plan("01_demo", "laptop")
     with pytest.raises(ValueError, match="changed since the run: notebook"):
         execution.record(changed)
     execution.execute(changed, progress=False)
@@ -260,7 +259,7 @@ def test_record_refuses_what_is_not_fit(book):
 
 def test_other_profile_promotes_its_manifest_only(book):
     before = (book.root / NOTEBOOK).read_bytes()
-    plan = runs.plan("01_demo", "smoke")
+    plan = plans.plan("01_demo", "smoke")
     execution.execute(plan, progress=False)
     assert execution.record(plan) == [book.root / "data" / "results" / "01_demo.smoke.json"]
     assert (book.root / NOTEBOOK).read_bytes() == before
@@ -269,7 +268,7 @@ def test_other_profile_promotes_its_manifest_only(book):
 @pytest.mark.parametrize("index", [0, 3])
 def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
     # Papermill inserts a cell, so its own numbers are off by one behind the parameters.
-    good = runs.plan("01_demo", "smoke")
+    good = plans.plan("01_demo", "smoke")
     execution.execute(good, progress=False)
     kept = good.folder.stat().st_ino
     if index == 0:
@@ -277,10 +276,10 @@ def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[0] = nbformat.v4.new_code_cell("raise RuntimeError('the planted fault')")
         nbformat.write(notebook, path)
-        bad = runs.plan("01_demo", "smoke")
+        bad = plans.plan("01_demo", "smoke")
     else:
         book.edit_yaml("data/profiles/01_demo.smoke.yaml", broken=True)
-        bad = runs.plan("01_demo", "smoke")
+        bad = plans.plan("01_demo", "smoke")
     with pytest.raises(execution.CellFailed) as caught:
         execution.execute(bad, progress=False)
     assert (caught.value.cell, caught.value.count) == ((1, 1) if index == 0 else (4, 3))
@@ -293,20 +292,20 @@ def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
 def test_dead_kernel_is_a_failed_cell(book):
     edit_cell(book, 3, "import os\nos._exit(1)")
     with pytest.raises(execution.CellFailed, match=r"cell 4 .*the kernel died"):
-        execution.execute(runs.plan("01_demo", "smoke"), progress=False)
+        execution.execute(plans.plan("01_demo", "smoke"), progress=False)
     assert book.results() == ["01_demo", "01_demo/smoke.failed.log"]
 
 
 def test_replacing_keeps_the_old_folder_until_the_new_one_is_whole(tmp_path):
     target = tmp_path / "folder"
-    with execution.replacing(target) as fresh:
+    with safety.replacing(target) as fresh:
         (fresh / "a").write_text("1", "utf-8")
         assert not target.exists()
-    with pytest.raises(KeyboardInterrupt), execution.replacing(target) as fresh:
+    with pytest.raises(KeyboardInterrupt), safety.replacing(target) as fresh:
         (fresh / "a").write_text("2", "utf-8")
         raise KeyboardInterrupt
     assert (target / "a").read_text("utf-8") == "1"
-    with execution.replacing(target) as fresh:
+    with safety.replacing(target) as fresh:
         (fresh / "b").write_text("3", "utf-8")
     assert [path.name for path in target.iterdir()] == ["b"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
@@ -317,7 +316,7 @@ def test_remains_of_a_killed_process_are_swept(tmp_path):
     (tmp_path / f".smoke.{gone}.abcd1234").mkdir()
     alive = tmp_path / f".smoke.{psutil.Process().pid}.abcd1234"
     alive.mkdir()
-    with execution.replacing(tmp_path / "smoke"):
+    with safety.replacing(tmp_path / "smoke"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.name, "smoke"])
 

@@ -5,9 +5,11 @@ import json
 
 import pytest
 
+from press import documents
 from press.judge import claims, manifests
-from press.judge.claims import Ledger, Metric
-from press.show import pages as report
+from press.judge.rule import Metric
+from press.ledger import Ledger
+from press.show import pages, tables
 
 VOID = {"br", "hr", "img", "wbr"}
 
@@ -56,7 +58,7 @@ def manifest(profile, chapter="01_demo", **metrics):
 
 def save(book, document):
     name = f"{document['chapter']}.{document['profile']}.json"
-    manifests.write_json(book.root / "data" / "results" / name, document)
+    documents.write_json(book.root / "data" / "results" / name, document)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +78,11 @@ def save(book, document):
     ],
 )
 def test_three_significant_digits(value, text):
-    assert report.digits(value) == text
+    assert tables.digits(value) == text
 
 
 def test_thresholds_keep_their_digits():
-    assert [report.digits(v, exact=True) for v in (1e-10, 0.1125, 300.0)] == [
+    assert [tables.digits(v, exact=True) for v in (1e-10, 0.1125, 300.0)] == [
         "1e-10",
         "0.1125",
         "300",
@@ -88,13 +90,13 @@ def test_thresholds_keep_their_digits():
 
 
 def test_powers_of_ten_are_typeset_and_text_is_escaped():
-    assert report.number_html("1e-10 <") == "10<sup>−10</sup> &lt;"
-    assert report.number_html("1.23e7") == "1.23 × 10<sup>7</sup>"
-    assert report.number_html("n1e5") == "n1e5"
+    assert tables.number_html("1e-10 <") == "10<sup>−10</sup> &lt;"
+    assert tables.number_html("1.23e7") == "1.23 × 10<sup>7</sup>"
+    assert tables.number_html("n1e5") == "n1e5"
 
 
 def test_inline_markdown():
-    found = report.inline_html(r"**A** *b* `x<y` $\sigma_{s} < 1$ [c](https://d.e/f) <script>")
+    found = tables.inline_html(r"**A** *b* `x<y` $\sigma_{s} < 1$ [c](https://d.e/f) <script>")
     assert "<strong>A</strong> <em>b</em> <code>x&lt;y</code>" in found
     assert r'<span class="math notranslate">\(\sigma_{s} &lt; 1\)</span>' in found
     assert '<a href="https://d.e/f">c</a> &lt;script&gt;' in found
@@ -123,7 +125,7 @@ def test_reason_is_hidden_once_the_claim_is_reproduced(book):
 def test_tables_are_accessible(book, kind):
     ledger = Ledger("01_demo")
     ledger.record("forms", 1e-14)
-    shown = report.glance_table(ledger.document, ledger.metrics)
+    shown = pages.glance_table(ledger.document, ledger.metrics)
     shown = ledger.table() if kind == "table" else shown
     markup = Markup(shown.html)
     region = markup.named("div")[0]
@@ -144,11 +146,11 @@ def test_tables_are_accessible(book, kind):
 
 def test_unknown_values_of_the_paper_are_named_as_such(book):
     document = claims.load("01_demo")
-    text = report.paper_table(document, {}, "smoke").text
+    text = pages.paper_table(document, {}, "smoke").text
     assert "D01 [not tried] paper: not available to us" in text
     assert "0.0 in <Table 1>" in text
     document["claims"][1]["reported"] = None
-    assert "paper: beyond the paper" in report.paper_table(document, {}, "smoke").text
+    assert "paper: beyond the paper" in pages.paper_table(document, {}, "smoke").text
 
 
 def test_runs_at_other_profiles_stand_beside(book):
@@ -168,16 +170,16 @@ def test_threshold_can_be_shown_in_place_of_a_value(book):
         "conditions": [{"metric": "speedup", "op": ">=", "value": 300, "show": "threshold"}],
     }
     fast, slow = ({"speedup": Metric("speedup", v)} for v in (711.7, 120.0))
-    assert report.measured_text(claim, fast, exact=False) == "speedup ≥ 300"
-    assert report.measured_text(claim, fast, exact=True) == "speedup 712"
-    assert report.measured_text(claim, slow, exact=False) == "speedup 120"
+    assert pages.measured_text(claim, fast, exact=False) == "speedup ≥ 300"
+    assert pages.measured_text(claim, fast, exact=True) == "speedup 712"
+    assert pages.measured_text(claim, slow, exact=False) == "speedup 120"
 
 
 def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
     book.add_chapter("02_more", "E")
     save(book, manifest("laptop", forms=1e-15, mean=0.5, spread=0.75))
     save(book, manifest("gpu", forms=1e-3))
-    shown = report.scoreboard()
+    shown = pages.scoreboard()
     markup = Markup(shown.html)
     links = [attrs["href"] for attrs in markup.named("a")]
     assert links.count("01_demo.html#claim-D01") == 2
@@ -187,14 +189,14 @@ def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
         assert part in markup.text
     labels = [attrs["aria-label"] for attrs in markup.named("div") if "aria-label" in attrs]
     assert len(labels) == 3
-    assert shown.html == report.scoreboard().html
+    assert shown.html == pages.scoreboard().html
 
 
 def test_overlay_folder_comes_before_the_recorded_one(book, monkeypatch, tmp_path):
     save(book, manifest("laptop", forms=1.0))
     save(book, manifest("gpu", forms=1.0))
     overlay = tmp_path / "fresh"
-    manifests.write_json(overlay / "01_demo.laptop.json", manifest("laptop", forms=1e-15))
+    documents.write_json(overlay / "01_demo.laptop.json", manifest("laptop", forms=1e-15))
     monkeypatch.setenv("DIFFBOOK_RESULTS", str(overlay))
     found = {m["profile"]: m["metrics"][0]["value"] for m in manifests.load_all()}
     assert found == {"gpu": 1.0, "laptop": 1e-15}
@@ -205,19 +207,19 @@ def test_overlay_folder_comes_before_the_recorded_one(book, monkeypatch, tmp_pat
 
 def test_manifest_schema_is_strict(book):
     good = manifest("laptop", forms=1.0)
-    claims.validate(good, "manifest", "here")
+    documents.validate(good, "manifest", "here")
     for name in good:
         with pytest.raises(ValueError, match=f"here: top level: '{name}' is a required"):
-            claims.validate({k: v for k, v in good.items() if k != name}, "manifest", "here")
+            documents.validate({k: v for k, v in good.items() if k != name}, "manifest", "here")
     with pytest.raises(ValueError, match="'more' was unexpected"):
-        claims.validate({**good, "more": 1}, "manifest", "here")
+        documents.validate({**good, "more": 1}, "manifest", "here")
     with pytest.raises(ValueError, match="here: date"):
-        claims.validate({**good, "date": "yesterday"}, "manifest", "here")
+        documents.validate({**good, "date": "yesterday"}, "manifest", "here")
 
 
 def test_manifest_under_a_wrong_name_is_refused(book):
     path = book.root / "data" / "results" / "01_demo.gpu.json"
-    manifests.write_json(path, manifest("laptop"))
+    documents.write_json(path, manifest("laptop"))
     with pytest.raises(ValueError, match=r"belongs into 01_demo\.laptop\.json"):
         manifests.load_all()
     path.write_text("{", "utf-8")
@@ -227,10 +229,10 @@ def test_manifest_under_a_wrong_name_is_refused(book):
 
 def test_json_is_written_whole_or_not_at_all(book):
     path = book.root / "data" / "results" / "x.json"
-    manifests.write_json(path, {"a": 1})
+    documents.write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
-        manifests.write_json(path, {"a": float("nan")})
+        documents.write_json(path, {"a": float("nan")})
     with pytest.raises(TypeError):
-        manifests.write_json(path, {"a": object()})
+        documents.write_json(path, {"a": object()})
     assert json.loads(path.read_text("utf-8")) == {"a": 1}
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]

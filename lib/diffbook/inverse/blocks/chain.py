@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from diffbook.inverse.blocks.gains import diffpir_family, dps_family, inner, pigdm_family, slopes
 from diffbook.inverse.blocks.problem import BlockProblem, adjoint
 from diffbook.inverse.design import Cap
-from diffbook.inverse.filters import ratio
 from diffbook.inverse.gains import check_weights, ddim_coefficients, kappa, pigdm_published
+from diffbook.inverse.problem import ratio
 from diffbook.schedules.levels import validate_alpha_bar
 
 Array = NDArray[np.float64]

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook.inverse.blocks.problem import BlockProblem, adjoint
-from diffbook.inverse.filters import ratio
 from diffbook.inverse.gains import (
     check_weights,
     ddim_coefficients,
@@ -31,6 +30,7 @@ from diffbook.inverse.gains import (
     levels,
     pigdm_published,
 )
+from diffbook.inverse.problem import ratio
 from diffbook.schedules.levels import validate_alpha_bar
 
 Array = NDArray[np.float64]

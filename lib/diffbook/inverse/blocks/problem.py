@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.inverse.filters import ratio
+from diffbook.inverse.problem import ratio
 from diffbook.priors.gaussian import GaussianPrior
 
 Array = NDArray[np.float64]

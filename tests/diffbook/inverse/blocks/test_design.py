@@ -7,12 +7,12 @@ import pytest
 import torch
 from block_cases import AB, CASES, WEIGHTS, dense_step, lorentzian, over_cases, unitary
 
+from diffbook import schedules as sc
 from diffbook.inverse.blocks import design as bw
 from diffbook.inverse.blocks import gains as bs
 from diffbook.inverse.blocks import problem as bl
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.gains import kappa
-from diffbook.schedules import levels as sc
 
 # --- gradient ---------------------------------------------------------------------------------
 

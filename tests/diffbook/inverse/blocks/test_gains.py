@@ -19,6 +19,7 @@ from block_cases import (
     over_methods,
 )
 
+from diffbook import schedules as sc
 from diffbook.inverse.blocks import design as bw
 from diffbook.inverse.blocks import gains as bs
 from diffbook.inverse.blocks import problem as bl
@@ -26,7 +27,6 @@ from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.gains import kappa
 from diffbook.priors.distances import w2_gaussian
 from diffbook.samplers import transfer as tr
-from diffbook.schedules import levels as sc
 
 # --- samplers ---------------------------------------------------------------------------------
 

@@ -1,0 +1,123 @@
+"""Files of the book: atomic writing, digests, schemas, YAML."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from press import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """End of an error message: the nearest valid name, and all of them."""
+    valid = list(valid)
+    if not valid:
+        return "there is none"
+    best = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.0)[0]
+    return f"did you mean {best!r}? Valid: {', '.join(valid)}"
+
+
+@cache
+def _schema(name: str) -> dict[str, Any]:
+    text = resources.files("press").joinpath("schema", f"{name}.schema.json").read_text("utf-8")
+    return json.loads(text)
+
+
+def validate(document: Any, schema: str, where: str) -> None:
+    """Check `document` against a schema that ships with the package.
+
+    Parameters
+    ----------
+    document : dict
+        Parsed YAML or JSON.
+    schema : {"claims", "manifest"}
+        Name of the schema.
+    where : str
+        File name for the message.
+
+    Raises
+    ------
+    ValueError
+        With the place in the document and what is wrong there.
+    """
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(_schema(schema))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    if error is None:
+        return
+    place = "/".join(str(part) for part in error.absolute_path) or "top level"
+    message = f"{where}: {place}: {error.message}"
+    if isinstance(error.instance, str) and re.fullmatch(r"[\d.]+[eE][-+]?\d+", error.instance):
+        message += f" (YAML reads {error.instance} as text: write 1.0e-10, not 1e-10)"
+    raise ValueError(message)
+
+
+def read_yaml(path: Path) -> Any:
+    """Content of a YAML file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the place, if it is no YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{paths.relative(path)}: not YAML: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees either the old or the new content, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write `document` as JSON, atomically; not-a-number is refused because JSON has none."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def digest(data: bytes | str) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
+
+
+def digest_files(files: Iterable[Path]) -> str:
+    """One SHA-256 for a set of files: their paths and their contents."""
+    lines = [f"{paths.relative(path)} {digest(path.read_bytes())}" for path in sorted(files)]
+    return digest("\n".join(lines))
+
+
+def digest_notebook(notebook: Mapping[str, Any]) -> str:
+    """SHA-256 of a notebook's sources; outputs, metadata and an injected cell do not count."""
+    sources = [
+        [cell["cell_type"], cell["source"]]
+        for cell in notebook["cells"]
+        if "injected-parameters" not in cell["metadata"].get("tags", [])
+    ]
+    return digest(json.dumps(sources))

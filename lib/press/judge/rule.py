@@ -1,0 +1,158 @@
+"""From measured numbers to a verdict."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TRIED = VERDICTS = (
+    "reproduced",
+    "partly",
+    "not reproduced",
+    "not tried",
+)
+
+
+_METRIC_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.]*")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number.
+
+    Parameters
+    ----------
+    name : str
+        Name used by the conditions of the claims, for example ``"denoiser_forms"``.
+    value : float or int
+        Finite value.
+    ci : tuple of float, optional
+        Both ends of a confidence interval (95 % unless `note` says otherwise), ``ci[0] <= ci[1]``.
+    n : int, optional
+        Number of independent repetitions (seeds, draws) behind the interval.
+    unit : str, optional
+        Unit, for example ``"s"`` or ``"rel."``.
+    note : str, optional
+        Anything the reader of the table has to know.
+    """
+
+    name: str
+    value: float
+    ci: tuple[float, float] | None = None
+    n: int | None = None
+    unit: str | None = None
+    note: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionary, ready for JSON."""
+        return {**asdict(self), "ci": None if self.ci is None else list(self.ci)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Metric:
+        """Inverse of `as_dict`."""
+        return cls(**{**data, "ci": None if data["ci"] is None else tuple(data["ci"])})
+
+
+def satisfies(value: float, op: str, bound: Any) -> bool:
+    """Whether ``value op bound`` holds; ``between`` includes both ends."""
+    if op == "between":
+        return bool(bound[0] <= value <= bound[1])
+    return bool(
+        {
+            "<=": value <= bound,
+            "<": value < bound,
+            ">=": value >= bound,
+            ">": value > bound,
+            "==": value == bound,
+        }[op]
+    )
+
+
+def condition_verdict(condition: Mapping[str, Any], metric: Metric | None) -> str:
+    """Verdict of one condition: ``holds``, ``partly``, ``fails`` or ``missing``.
+
+    It holds if the value satisfies it and, where the metric has a confidence interval, both ends
+    do; partly if only the value does, or the looser threshold ``partly`` is met.
+    """
+    if metric is None:
+        return "missing"
+    op, bound = condition["op"], condition["value"]
+    if satisfies(metric.value, op, bound):
+        ends = metric.ci or ()
+        return "holds" if all(satisfies(end, op, bound) for end in ends) else "partly"
+    if "partly" in condition and satisfies(metric.value, op, condition["partly"]):
+        return "partly"
+    return "fails"
+
+
+def claim_verdict(claim: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
+    """Verdict of a claim from its conditions, one of `VERDICTS`."""
+    found = [condition_verdict(c, metrics.get(c["metric"])) for c in claim["conditions"]]
+    if all(verdict == "holds" for verdict in found):
+        return REPRODUCED
+    if all(verdict == "missing" for verdict in found):
+        return NOT_TRIED
+    if all(verdict in ("fails", "missing") for verdict in found):
+        return NOT_REPRODUCED
+    return PARTLY
+
+
+def worse(recorded: Mapping[str, str], fresh: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Claims whose fresh verdict is worse than the recorded one: ``{id: (recorded, fresh)}``.
+
+    A claim that was tried before and is not tried any more counts as worse.
+    """
+    rank = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    return {
+        name: (recorded[name], verdict)
+        for name, verdict in fresh.items()
+        if name in recorded and rank[verdict] > rank[recorded[name]]
+    }
+
+
+def tally(found: Iterable[str]) -> str:
+    """One line that counts the verdicts, for example ``"3 reproduced, 1 partly, ..."``."""
+    found = list(found)
+    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in VERDICTS)
+
+
+def _number(name: str, value: Any) -> float | int:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return int(value)
+    if not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"{name}: got {value!r}, expected one finite number")
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **more: Any) -> Metric:
+    """Build a `Metric` from numbers, 0-d arrays or tensors, and check it.
+
+    Raises
+    ------
+    ValueError
+        If the name is no identifier, a number is not finite, the interval is upside down or does
+        not hold the value, or `n` is below 1.
+    """
+    if not _METRIC_NAME.fullmatch(name):
+        raise ValueError(f"name: got {name!r}, expected letters, digits, '_' and '.' only")
+    metric = Metric(name, _number(f"{name}: value", value), **more)
+    if ci is not None:
+        low, high = (_number(f"{name}: ci", end) for end in ci)
+        if not low <= metric.value <= high:
+            raise ValueError(f"{name}: ci [{low}, {high}] does not hold the value {metric.value}")
+        metric = replace(metric, ci=(low, high))
+    if n is not None:
+        count = _number(f"{name}: n", n)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name}: n: got {n!r}, expected a whole number of at least 1")
+        metric = replace(metric, n=count)
+    return metric

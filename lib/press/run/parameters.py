@@ -1,0 +1,240 @@
+"""Parameters of a chapter, from its parameters cell and its profiles."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from press import paths
+from press.documents import nearest, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+_ARITHMETIC = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Pow: operator.pow,
+}
+
+
+_KINDS = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a chapter.
+
+    Parameters
+    ----------
+    name : str
+        Name in the parameters cell.
+    default : bool, int, float or str
+        Value in the cell; its type is the parameter's type.
+    low, high : float, optional
+        Closed range of a number, or of each number in a text.
+    choices : tuple of str
+        Allowed texts; empty for any.
+    help : str
+        The rest of the comment.
+    """
+
+    name: str
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    help: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """Type and range in words."""
+        kind = type(self.default).__name__
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.low is None:
+            return kind
+        kind = "whole numbers with commas between, each" if kind == "str" else kind
+        return f"{kind} in [{self.low}, {self.high}]"
+
+
+def _evaluate(node: ast.expr) -> float:
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_evaluate(node.operand)
+    if isinstance(node, ast.Name) and node.id == "inf":
+        return float("inf")
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        return _ARITHMETIC[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    raise ValueError(f"no number: {ast.unparse(node)}")
+
+
+def parse_comment(comment: str) -> tuple[float | None, float | None, tuple[str, ...], str]:
+    """Split a parameter's comment into lowest and highest value, choices, and help.
+
+    Raises
+    ------
+    ValueError
+        If it begins with a bracket that is no ``[low, high]``.
+    """
+    text = comment.strip()
+    if text.startswith("{") and "}" in text:
+        inside, _, rest = text[1:].partition("}")
+        return None, None, tuple(word.strip() for word in inside.split(",")), rest.strip()
+    if text.startswith("[") and "]" in text:
+        inside, _, rest = text[1:].partition("]")
+        low, high = (_evaluate(e) for e in ast.parse(f"[{inside}]", mode="eval").body.elts)
+        if not low <= high:
+            raise ValueError(f"range [{inside}] is empty")
+        return low, high, (), rest.strip()
+    return None, None, (), text
+
+
+def known_chapter(chapter: str) -> str:
+    """Return `chapter` if there is such a chapter.
+
+    Raises
+    ------
+    ValueError
+        Naming the nearest chapter.
+    """
+    if chapter not in paths.chapters():
+        raise ValueError(f"chapter: got {chapter!r}; {nearest(chapter, paths.chapters())}")
+    return chapter
+
+
+def parameters(chapter: str) -> dict[str, Parameter]:
+    """Parameters of a chapter, from its ``parameters`` cell.
+
+    Raises
+    ------
+    ValueError
+        If the chapter is unknown, or a line of the cell is not ``name = literal  # comment``.
+    """
+    import papermill
+
+    found = {}
+    path = paths.notebook(known_chapter(chapter))
+    for name, entry in papermill.inspect_notebook(str(path)).items():
+        try:
+            default = ast.literal_eval(entry["default"])
+            low, high, choices, text = parse_comment(entry["help"])
+        except (ValueError, SyntaxError, AttributeError) as error:
+            raise ValueError(f"{path.name}: parameter {name!r}: {error}") from error
+        if type(default) not in _KINDS:
+            raise ValueError(f"{path.name}: parameter {name!r}: default must be a plain literal")
+        found[name] = Parameter(name, default, low, high, choices, text)
+    _check_complete(path, found)
+    return found
+
+
+def _check_complete(path: Path, found: Mapping[str, Parameter]) -> None:
+    """Papermill skips a line it cannot read (say, with '=' in the comment); refuse that."""
+    import nbformat
+
+    cells = nbformat.read(path, as_version=4).cells
+    source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+    names = {
+        node.id
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    if names != set(found):
+        odd = ", ".join(sorted(names ^ set(found)))
+        raise ValueError(f"{path.name}: parameters cell: papermill cannot read the line of {odd}")
+
+
+def check_value(parameter: Parameter, value: Any) -> Any:
+    """Return `value` in the parameter's type if it has that type and lies in its range.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, what it got and what is allowed.
+    """
+    kind = type(parameter.default)
+    message = f"parameter {parameter.name}: got {value!r}, expected {parameter.allowed}"
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(message)
+    if parameter.choices and value not in parameter.choices:
+        raise ValueError(f"{message}; {nearest(value, parameter.choices)}")
+    if parameter.low is not None:
+        try:
+            numbers = [int(word) for word in value.split(",")] if kind is str else [value]
+        except ValueError as error:
+            raise ValueError(message) from error
+        if not all(parameter.low <= number <= parameter.high for number in numbers):
+            raise ValueError(message)
+    return value
+
+
+def parse_value(parameter: Parameter, text: str) -> Any:
+    """Value of a parameter from the text of a command line; see `check_value`."""
+    kind = type(parameter.default)
+    if kind is str:
+        return check_value(parameter, text)
+    try:
+        value = {"true": True, "false": False}.get(text.lower())
+        value = ast.literal_eval(text) if value is None else value
+    except (ValueError, SyntaxError):
+        value = text
+    return check_value(parameter, value)
+
+
+def profiles(chapter: str) -> list[str]:
+    """Names of the profiles of a chapter, from small to large as far as the name tells."""
+    order = {"smoke": 0, "laptop": 1, "gpu": 2}
+    found = [path.name.split(".")[1] for path in paths.profiles().glob(f"{chapter}.*.yaml")]
+    return sorted(found, key=lambda name: (order.get(name, 3), name))
+
+
+def load_profile(chapter: str, profile: str) -> dict[str, Any]:
+    """Content of a profile: plain papermill parameters.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile, or the file is no mapping or names another profile.
+    """
+    if profile not in profiles(chapter):
+        raise ValueError(f"profile: got {profile!r}; {nearest(profile, profiles(chapter))}")
+    path = paths.profiles() / f"{chapter}.{profile}.yaml"
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name}: expected lines 'name: value', got {values!r}")
+    if values.get("profile") != profile:
+        raise ValueError(f"{path.name}: expected the line 'profile: {profile}'")
+    return values
+
+
+def settings(chapter: str, profile: str, **overrides: Any) -> SimpleNamespace:
+    """Return the settings of a run for the chapter's setup cell.
+
+    Parameters
+    ----------
+    chapter, profile : str
+        Names.
+    **overrides
+        Parameters of the chapter. One that is 0, False, None or empty takes the profile's value.
+
+    Raises
+    ------
+    ValueError
+        If the profile or a parameter is unknown.
+    """
+    values = load_profile(chapter, profile)
+    for name, value in overrides.items():
+        if name not in values:
+            raise ValueError(f"parameter: got {name!r}; {nearest(name, values)}")
+        if value:
+            values[name] = value
+    return SimpleNamespace(**values)

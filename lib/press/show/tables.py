@@ -1,0 +1,181 @@
+"""Tables and numbers as HTML and plain text."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def number_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[float]],
+    fmt: str = "{:.3f}",
+) -> Any:
+    """Table of numbers for a notebook, one row per name.
+
+    Parameters
+    ----------
+    caption : str
+        Caption of the table.
+    columns : sequence of str
+        Headings: the first one names the rows.
+    rows : mapping of str to sequence of float
+        Values of each row; NaN is shown as a dash.
+    fmt : str
+        Format of a number.
+
+    Returns
+    -------
+    press.show.tables.Display
+    """
+    from press.show import tables
+
+    width = len(columns) - 1
+    wrong = [name for name, values in rows.items() if len(values) != width]
+    if wrong:
+        raise ValueError(f"rows[{wrong[0]!r}] must hold {width} values, one for each column")
+
+    def cell(value: float) -> tables.Cell:
+        text = tables.DASH if np.isnan(value) else fmt.format(value)
+        return tables.Cell(tables.number_html(text), text)
+
+    body = [
+        [tables.Cell(tables.inline_html(name), name), *map(cell, values)]
+        for name, values in rows.items()
+    ]
+    return tables.table(caption, columns, body)
+
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Display:
+    """What a cell shows: HTML for the book and Jupyter, plain text for everything else.
+
+    Parameters
+    ----------
+    html, text : str
+        The same content twice.
+    metadata : dict
+        Goes to the metadata of the cell's output.
+    """
+
+    html: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        return {"text/html": self.html, "text/plain": self.text}, self.metadata
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table cell in both forms."""
+
+    html: str
+    text: str
+
+
+# ---------------------------------------------------------------------------------------------
+# numbers and text
+
+
+def digits(value: float, *, exact: bool = False) -> str:
+    """Write a number for people: three significant digits, or all of them for thresholds and integers."""
+    if isinstance(value, int):
+        return str(value)
+    if exact:
+        return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.2e}")
+    if 1e-3 <= abs(rounded) < 1e6:
+        decimals = max(0, 2 - int(f"{rounded:e}".split("e")[1]))
+        return f"{rounded:.{decimals}f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def number_html(text: str) -> str:
+    """Escape `text` and typeset powers of ten in it, ``1.2e-5`` as 1.2 × 10⁻⁵."""
+
+    def power(match: re.Match[str]) -> str:
+        exponent = str(int(match[2])).replace("-", "−")
+        return f"{'' if match[1] == '1' else match[1] + ' × '}10<sup>{exponent}</sup>"
+
+    return re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([-+]?\d+)", power, html.escape(text))
+
+
+def inline_html(text: str) -> str:
+    r"""HTML of one line of Markdown: ``$math$``, ```code```, ``**bold**``, ``*emphasis*``, links.
+
+    Mathematics becomes ``\(...\)`` inside the class that Sphinx's MathJax set-up looks for.
+    """
+    pieces = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
+    out = []
+    for piece in pieces:
+        if len(piece) > 2 and piece[0] == piece[-1] == "$":
+            out.append(f'<span class="math notranslate">\\({html.escape(piece[1:-1])}\\)</span>')
+        elif len(piece) > 2 and piece[0] == piece[-1] == "`":
+            out.append(f"<code>{html.escape(piece[1:-1])}</code>")
+        else:
+            safe = html.escape(piece)
+            safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
+            safe = re.sub(r"\*(.+?)\*", r"<em>\1</em>", safe)
+            out.append(re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', safe))
+    return "".join(out)
+
+
+# ---------------------------------------------------------------------------------------------
+# tables
+
+
+def _cell(text: str) -> Cell:
+    return Cell(inline_html(text), text)
+
+
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = ""
+) -> Display:
+    """Build a table whose first column names the row.
+
+    Parameters
+    ----------
+    caption : str
+        Also the name of the scrollable region around the table.
+    head : sequence of str
+        Column headings.
+    rows : sequence of sequences of Cell
+        One cell per heading.
+    kind : str
+        Further class for the style sheet.
+    """
+    columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
+    lines = []
+    for first, *rest in rows:
+        cells = "".join(f"<td>{cell.html}</td>" for cell in rest)
+        lines.append(f'<tr><th scope="row">{first.html}</th>{cells}</tr>')
+    body = "\n".join(lines)
+    markup = (
+        f'<div class="{f"db-table {kind}".strip()}" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n'
+        f"<table>\n<caption>{html.escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
+    )
+    plain = [caption]
+    for row in rows:
+        plain.append(row[0].text)
+        plain += [f"    {name}: {cell.text}" for name, cell in zip(head[1:], row[1:], strict=True)]
+    return Display(markup, "\n".join(plain))
