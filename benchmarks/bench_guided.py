@@ -123,7 +123,7 @@ def own_cost(quick: bool) -> Table:
         ["denoiser", "batch", "degradation", "method", "bare ms a step", "overhead",
          "own us a step"],
     )  # fmt: skip
-    model, _ = store.load_weights(paths.weights_file("photos", 0))
+    model, _ = store.load_weights(paths.network("photos", 0))
     kernel = gaussian_kernel(1.0, ndim=2, radius=3)
     small, large = Blur.from_kernel(kernel, (16, 16)), Blur.from_kernel(kernel, (32, 32))
     mask = Mask(np.random.default_rng(0).random((16, 16)) < 0.6)

@@ -36,7 +36,7 @@ class Ledger:
     Parameters
     ----------
     chapter : str
-        Name of the chapter, for example ``"01_spectral"``.
+        Name of the chapter, for example ``"spectral"``.
     profile : str
         Name of the profile that is running.
     device : str, optional
@@ -45,9 +45,9 @@ class Ledger:
 
     Examples
     --------
-    >>> ledger = Ledger("01_spectral", profile="laptop")  # doctest: +SKIP
+    >>> ledger = Ledger("spectral", profile="laptop")  # doctest: +SKIP
     >>> ledger.record("denoiser_forms", 3e-15, unit="rel.")  # doctest: +SKIP
-    >>> ledger.check("S01")  # doctest: +SKIP
+    >>> ledger.check("spectral-01")  # doctest: +SKIP
     """
 
     def __init__(self, chapter: str, profile: str = "laptop", device: str | None = None):

@@ -2,6 +2,10 @@
 
 Everything else asks this module, so a test or a staged copy moves the whole book by setting one
 environment variable. Functions, not constants: the variables may change while Python runs.
+
+A chapter has one key, its slug, which opens ``notebooks/<part>/<slug>.ipynb``,
+``lib/chapters/<slug>/``, ``data/<slug>/`` and ``tests/chapters/<slug>/``. Order and parts come from
+``_toc.yml``.
 """
 
 from __future__ import annotations
@@ -9,29 +13,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import yaml
+
 ROOT_VARIABLE = "DIFFBOOK_ROOT"
 RESULTS_VARIABLE = "DIFFBOOK_RESULTS"
 
-# A folder that holds both is taken for the repository's root.
-_LANDMARKS = ("data/paper", "notebooks")
+# A folder that holds all of these is taken for the repository's root.
+_LANDMARKS = ("_toc.yml", "data", "notebooks")
 
 
 def _is_root(folder: Path) -> bool:
-    return all((folder / mark).is_dir() for mark in _LANDMARKS)
+    return all((folder / mark).exists() for mark in _LANDMARKS)
 
 
 def root() -> Path:
     """Root folder of the book.
 
-    The variable ``DIFFBOOK_ROOT`` decides; without it, the checkout that this package is
-    installed from (editable install), and else the nearest folder above the working directory
-    that looks like the book.
+    The variable ``DIFFBOOK_ROOT`` decides; without it, the checkout that this package lies in, and
+    else the nearest folder above the working directory that looks like the book.
 
     Raises
     ------
     ValueError
-        If ``DIFFBOOK_ROOT`` names no folder with ``data/paper`` and ``notebooks``, or no root is
-        found.
+        If ``DIFFBOOK_ROOT`` names no folder that looks like the book, or no root is found.
     """
     named = os.environ.get(ROOT_VARIABLE)
     if named:
@@ -39,7 +43,7 @@ def root() -> Path:
         if not _is_root(folder):
             raise ValueError(
                 f"{ROOT_VARIABLE}={named!r}: expected a folder that holds "
-                f"{' and '.join(_LANDMARKS)}; correct it or unset it"
+                f"{', '.join(_LANDMARKS)}; correct it or unset it"
             )
         return folder
     here = Path.cwd().resolve()
@@ -52,28 +56,80 @@ def root() -> Path:
     )
 
 
+def contents() -> dict[str, list[str]]:
+    """Parts of the book that hold chapters, with the chapters' slugs, in the order of ``_toc.yml``."""
+    document = yaml.safe_load((root() / "_toc.yml").read_text("utf-8"))
+    found = {}
+    for part in document.get("parts", []):
+        files = [Path(entry["file"]) for entry in part.get("chapters", [])]
+        slugs = [file.name for file in files if file.parts[0] == "notebooks"]
+        if slugs:
+            found[part["caption"]] = slugs
+    return found
+
+
+def chapters() -> list[str]:
+    """Slugs of all chapters, in the book's order."""
+    return [slug for slugs in contents().values() for slug in slugs]
+
+
 def notebooks() -> Path:
-    """Folder of the chapters."""
+    """Folder of the chapters, with a folder for each part."""
     return root() / "notebooks"
 
 
-def paper() -> Path:
-    """Folder of the papers' facts and claims (YAML)."""
-    return root() / "data" / "paper"
+def notebook(slug: str) -> Path:
+    """Path of a chapter's notebook.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one notebook of that name below ``notebooks/``.
+    """
+    found = sorted(notebooks().glob(f"*/{slug}.ipynb"))
+    if len(found) != 1:
+        places = ", ".join(relative(path) for path in found) or "none"
+        raise ValueError(f"notebooks/<part>/{slug}.ipynb: expected one, found {places}")
+    return found[0]
 
 
-def profiles() -> Path:
-    """Folder of the profiles (YAML, plain papermill parameters)."""
-    return root() / "data" / "profiles"
+def room(slug: str) -> Path:
+    """Folder of a chapter's claims, profiles, runs, studies and reference values."""
+    return root() / "data" / slug
+
+
+def claims(slug: str) -> Path:
+    """File of the paper's facts and claims (YAML)."""
+    return room(slug) / "claims.yaml"
+
+
+def profile(slug: str, name: str) -> Path:
+    """File of one profile (YAML, plain papermill parameters)."""
+    return room(slug) / f"{name}.yaml"
+
+
+def run(slug: str, profile: str) -> Path:
+    """File of one recorded manifest (JSON), under version control."""
+    return room(slug) / "runs" / f"{profile}.json"
+
+
+def study(slug: str, name: str) -> Path:
+    """File of a recorded study that is too long for a chapter (JSON)."""
+    return room(slug) / "studies" / f"{name}.json"
+
+
+def reference(slug: str, name: str) -> Path:
+    """File of values from independent computations that a chapter compares with (YAML)."""
+    return room(slug) / "reference" / f"{name}.yaml"
 
 
 def weights() -> Path:
-    """Folder of the trained weights (safetensors)."""
+    """Folder of trained networks (safetensors)."""
     return root() / "data" / "weights"
 
 
-def weights_file(data: str, seed: int, *, retrained: bool = False) -> Path:
-    """Path of the weights of one data set and training seed.
+def network(data: str, seed: int, *, retrained: bool = False) -> Path:
+    """File of the network trained on one data set with one seed.
 
     The recorded ones are part of the repository; retrained ones go to the working folder.
     """
@@ -82,44 +138,19 @@ def weights_file(data: str, seed: int, *, retrained: bool = False) -> Path:
     return folder / f"{name}_seed{seed}.safetensors"
 
 
-def studies() -> Path:
-    """Folder of recorded studies that are too long for a chapter (JSON), each with its command."""
-    return root() / "data" / "recorded"
-
-
-def reference() -> Path:
-    """Folder of values from independent computations that chapters compare with (YAML)."""
-    return root() / "data" / "reference"
-
-
-def recorded() -> Path:
-    """Folder of the recorded manifests (JSON), under version control."""
-    return root() / "data" / "results"
-
-
-def manifest_folders() -> list[Path]:
-    """Folders searched for manifests, first match wins.
-
-    ``DIFFBOOK_RESULTS`` puts a folder of fresh manifests before the recorded ones, so a report
-    can show a new run without touching what is under version control.
-    """
-    named = os.environ.get(RESULTS_VARIABLE)
-    return [Path(named).resolve(), recorded()] if named else [recorded()]
-
-
 def working() -> Path:
     """Folder of working results, ignored by git."""
     return root() / "results"
 
 
-def chapters() -> list[str]:
-    """Names of all chapters (``notebooks/NN_name.ipynb``), in the book's order."""
-    return sorted(path.stem for path in notebooks().glob("[0-9][0-9]_*.ipynb"))
+def fresh() -> Path | None:
+    """Folder of fresh manifests, ``<slug>/<profile>.json``, that go before the recorded ones.
 
-
-def notebook(name: str) -> Path:
-    """Path of the notebook called `name` (no suffix)."""
-    return notebooks() / f"{name}.ipynb"
+    ``DIFFBOOK_RESULTS`` names it, so a report can show a new run without touching what is under
+    version control.
+    """
+    named = os.environ.get(RESULTS_VARIABLE)
+    return Path(named).resolve() if named else None
 
 
 def relative(path: Path) -> str:

@@ -103,7 +103,7 @@ def differences(seed: int = 0) -> dict[str, float]:
 
 def default_path() -> Path:
     """File of the recorded comparison, under version control."""
-    return paths.studies() / "02_deepinv.json"
+    return paths.study("posterior", "deepinv")
 
 
 def load() -> dict:

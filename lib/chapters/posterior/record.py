@@ -3,7 +3,7 @@
     python -m chapters.posterior.record
 
 takes about fifteen minutes on one core, too long for a chapter, and writes
-`data/recorded/02_posterior.json`: the tuned zeta' of every task, the designed weights, the mean values
+`data/posterior/studies/restoration.json`: the tuned zeta' of every task, the designed weights, the mean values
 of every cell, and comparisons with intervals. The chapter takes zeta' and weights from it, runs a
 part of the cells itself and shows the rest. Sizes, grids and seeds are constants, fixed before a test
 image was looked at.
@@ -116,7 +116,7 @@ class Recorded:
 
 def default_path() -> Path:
     """File of the recorded run, under version control."""
-    return paths.studies() / "02_posterior.json"
+    return paths.study("posterior", "restoration")
 
 
 def load(path: Path | None = None) -> Recorded:

@@ -100,7 +100,7 @@ def network(data: str, seed: int) -> Callable:
     from diffbook.nets.unet import as_denoiser
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, _ = load_weights(paths.weights_file(data, seed))
+    model, _ = load_weights(paths.network(data, seed))
     return samplers.clipped(as_denoiser(model, device, differentiable=True), *CLIP)
 
 

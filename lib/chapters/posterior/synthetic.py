@@ -162,7 +162,7 @@ def single_rule(
     return float(loss), dict(zip(steps, best, strict=True))
 
 
-def start_spread(family: Mapping[int, inverse.Design]) -> float:
+def start_spread(family: Mapping[int, inverse.WeightDesign]) -> float:
     """Worst objective that a deterministic start reached, over the best of all starts."""
     return max(
         value / design.objective
@@ -174,7 +174,7 @@ def start_spread(family: Mapping[int, inverse.Design]) -> float:
 
 def basin_designs(
     problems: Mapping[str, Problem], alpha_bar: ArrayLike, n: int, seed: int = 0
-) -> dict[str, inverse.Design]:
+) -> dict[str, inverse.WeightDesign]:
     """Design DPS weights for the three problems from many random starts, and for A regularised."""
     rng = np.random.default_rng([seed, 1])
     free = {"A: deblurring": "A", "B: denoising": "B", "C: strong blur": "C"}
@@ -188,13 +188,13 @@ def basin_designs(
     return found
 
 
-def random_ends(design: inverse.Design) -> Array:
+def random_ends(design: inverse.WeightDesign) -> Array:
     """Objectives that the random starts of a design reached, sorted."""
     return np.sort([value for start, value, _ in design.starts if start.startswith("random")])
 
 
 def distinct_minima(
-    design: inverse.Design, count: int = 3, gap: float = 0.01
+    design: inverse.WeightDesign, count: int = 3, gap: float = 0.01
 ) -> list[tuple[Array, float]]:
     """Best local minima of a design whose objectives differ by more than `gap`: (weights, value)."""
     found: list[tuple[Array, float]] = []
@@ -218,7 +218,7 @@ def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:
 
 
 def reused_weights(
-    problem: Problem, design: inverse.Design, S: int, steps: Sequence[int]
+    problem: Problem, design: inverse.WeightDesign, S: int, steps: Sequence[int]
 ) -> dict[str, Array]:
     """Evaluate the weights designed for S steps at other numbers of steps.
 
@@ -249,8 +249,8 @@ def design_table(
     n_random: int = 0,
     seed: int = 0,
     max_iter: int = 500,
-) -> dict[tuple[str, str], dict[int, inverse.Design]]:
-    """Designs of several methods for several problems: {(problem, method): {S: Design}}."""
+) -> dict[tuple[str, str], dict[int, inverse.WeightDesign]]:
+    """Designs of several methods for several problems: {(problem, method): {S: WeightDesign}}."""
     schedule = {S: schedules.ddpm_respaced(S) for S in steps}
     return {
         (name, method): inverse.design_family(
@@ -272,7 +272,7 @@ def reference_table() -> dict[str, dict[str, Array]]:
 
     from press import paths
 
-    text = (paths.reference() / "02_posterior.yaml").read_text("utf-8")
+    text = paths.reference("posterior", "methods").read_text("utf-8")
     return {
         problem: {name: np.array(values) for name, values in rows.items()}
         for problem, rows in yaml.safe_load(text).items()

@@ -289,7 +289,7 @@ def trained_quality(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     rows, kept = [], {}
     for k in seeds:
-        path = paths.weights_file(data, k, retrained=retrained)
+        path = paths.network(data, k, retrained=retrained)
         if retrained and not path.is_file():
             make_weights(data, k, path)
         model, about = load_weights(path)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from diffbook.schedules.design import Problem, objective
+from diffbook.schedules.design import ScheduleProblem, objective
 from diffbook.schedules.families import cosine, edm, log_linear, sigmoid, tangent
 from diffbook.schedules.levels import EPS_0, EPS_S, alpha_bar_to_sigma, sigma_range
 
@@ -61,13 +61,13 @@ class Tuned:
 
 
 def tune(
-    problem: Problem, S: int, family: str, *, eps_0: float = EPS_0, eps_S: float = EPS_S
+    problem: ScheduleProblem, S: int, family: str, *, eps_0: float = EPS_0, eps_S: float = EPS_S
 ) -> Tuned:
     """Search a family for the schedule with the smallest loss.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ScheduleProblem
         Data and loss, from `diffbook.schedules.design.make_problem` with the same ends.
     S : int
         Number of steps.
@@ -103,7 +103,7 @@ def tune(
 
 
 def _grid(
-    problem: Problem,
+    problem: ScheduleProblem,
     parameters: Iterable[tuple[float, ...]],
     bounds: tuple[tuple[float, float], ...],
     make: Callable[[tuple[float, ...]], Array],
@@ -122,7 +122,9 @@ def _grid(
     return Tuned(make(best), best, cost(best), len(values) + refined.nfev)
 
 
-def _line(problem: Problem, low: float, high: float, make: Callable[[float], Array]) -> Tuned:
+def _line(
+    problem: ScheduleProblem, low: float, high: float, make: Callable[[float], Array]
+) -> Tuned:
     """Grid of 33 points, then a bounded minimisation around the best one."""
     grid = np.linspace(low, high, 33)
     values = [objective(problem, make(q)) for q in grid]

@@ -64,7 +64,7 @@ class Recursion(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
+class WeightDesign:
     """Designed weights and the evidence for them.
 
     Parameters
@@ -297,7 +297,7 @@ def design_weights(
     n_bins: int | None = None,
     max_iter: int = 500,
     **options: Any,
-) -> Design:
+) -> WeightDesign:
     """Find the guidance weights that minimise the averaged distance to the exact posterior.
 
     Parameters
@@ -329,7 +329,7 @@ def design_weights(
 
     Returns
     -------
-    Design
+    WeightDesign
 
     Raises
     ------
@@ -372,7 +372,7 @@ def design_weights(
         n_iter, n_eval = n_iter + result.nit, n_eval + result.nfev
     penalised = [value + tikhonov * x @ x for _, x, value in found]
     best = reference * np.exp(found[int(np.argmin(penalised))][1])
-    return Design(
+    return WeightDesign(
         best,
         compose(full, alpha_bar, METHODS[method](full, alpha_bar, best, **options)).w2_squared,
         reference,
@@ -430,7 +430,7 @@ def design_family(
     schedules: Mapping[int, ArrayLike],
     method: Method = "dps",
     **kwargs: Any,
-) -> dict[int, Design]:
+) -> dict[int, WeightDesign]:
     """Design for several numbers of steps, each also started from its neighbours (continuation).
 
     Parameters
@@ -443,9 +443,9 @@ def design_family(
 
     Returns
     -------
-    dict of int to Design
+    dict of int to WeightDesign
     """
-    designs: dict[int, Design] = {}
+    designs: dict[int, WeightDesign] = {}
     previous: int | None = None
     for S in sorted(schedules):
         starts = dict(kwargs.get("starts") or {})

@@ -63,7 +63,7 @@ def compare(
     mu0_spectral: ArrayLike = 0.0,
     eps_0: float = levels.EPS_0,
     eps_S: float = levels.EPS_S,
-) -> tuple[dict[str, Array], dict[int, design.Design]]:
+) -> tuple[dict[str, Array], dict[int, design.ScheduleDesign]]:
     """Scores of the optimal schedule, the fixed point and all heuristics.
 
     Parameters
@@ -79,7 +79,7 @@ def compare(
     -------
     scores : dict of str to ndarray, shape (len(steps),)
         ``spectral W2`` or ``spectral KL`` first.
-    designs : dict of int to Design
+    designs : dict of int to ScheduleDesign
         The optimal schedules.
     """
     ends = {"eps_0": eps_0, "eps_S": eps_S}

@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = face(
             "power_law_density fit_exponent edm_excess best_edm"
         ),
         "design": (
-            "LOSSES Problem Design objective_and_grad make_problem objective limit_density "
+            "LOSSES ScheduleProblem ScheduleDesign objective_and_grad make_problem objective limit_density "
             "limit_schedule design_schedule design_family"
         ),
     },

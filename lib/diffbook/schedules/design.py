@@ -47,7 +47,7 @@ LOSSES = ("w2", "kl", "kl_reverse", "weighted")
 _BLOCK = 2**17
 
 
-class Problem(NamedTuple):
+class ScheduleProblem(NamedTuple):
     """What a loss needs to know: distinct eigenvalues and what is attached to them.
 
     ``lam`` (m,) distinct variances; ``count`` (m,) number of modes (or sum of weights) of each;
@@ -67,7 +67,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
+class ScheduleDesign:
     """A designed schedule and the evidence that it is optimal.
 
     Parameters
@@ -106,7 +106,7 @@ class Design:
 # --- loss and gradient ------------------------------------------------------------------------
 
 
-def _loss(problem: Problem, var: Array, gain: Array) -> tuple[float, Array, Array]:
+def _loss(problem: ScheduleProblem, var: Array, gain: Array) -> tuple[float, Array, Array]:
     """Loss and its derivatives by the output variance and by the y-gain, per distinct mode.
 
     ``var`` is the variance of the output, ``gain`` the product of the y-gains; the error of the
@@ -133,14 +133,14 @@ def _loss(problem: Problem, var: Array, gain: Array) -> tuple[float, Array, Arra
     return value, 0.5 * count * (1.0 / lam - 1.0 / var), power * bias / lam * problem.root0
 
 
-def objective_and_grad(problem: Problem, sigma: Array) -> tuple[float, Array]:
+def objective_and_grad(problem: ScheduleProblem, sigma: Array) -> tuple[float, Array]:
     """Loss of a schedule and its exact gradient by every ``sigma_s``, both ends included.
 
     The scales of the ends (``root0``, ``start``) are held fixed, as the ends are in the design.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ScheduleProblem
     sigma : ndarray, shape (S + 1,)
         Strictly increasing.
 
@@ -167,7 +167,7 @@ def objective_and_grad(problem: Problem, sigma: Array) -> tuple[float, Array]:
     return float(value), grad
 
 
-def _ddim_value_grad(problem: Problem, sigma: Array) -> tuple[float, Array]:
+def _ddim_value_grad(problem: ScheduleProblem, sigma: Array) -> tuple[float, Array]:
     low, high = sigma[:-1], sigma[1:]
     cross = 1.0 / (problem.lam + (low * high)[:, None])
     total = 1.0 / (problem.lam + (high**2)[:, None])
@@ -182,7 +182,7 @@ def _ddim_value_grad(problem: Problem, sigma: Array) -> tuple[float, Array]:
     return value, grad
 
 
-def _eta_value_grad(problem: Problem, sigma: Array) -> tuple[float, Array]:
+def _eta_value_grad(problem: ScheduleProblem, sigma: Array) -> tuple[float, Array]:
     e2, S = problem.eta**2, len(sigma) - 1
     low, high = sigma[:-1], sigma[1:]
     ratio2 = (low / high) ** 2
@@ -227,7 +227,7 @@ def make_problem(
     process: Process = "vp",
     eps_0: float = EPS_0,
     eps_S: float = EPS_S,
-) -> Problem:
+) -> ScheduleProblem:
     """Validate the inputs of a design and merge modes of equal variance.
 
     Parameters are those of `design_schedule`. Real signals have their Fourier modes in pairs of
@@ -266,7 +266,7 @@ def make_problem(
     _, first, group = np.unique(
         np.round(lam * 10.0**digits) / 10.0**digits, return_index=True, return_inverse=True
     )
-    return Problem(
+    return ScheduleProblem(
         lam[first],
         np.bincount(group, count),
         np.bincount(group, power),
@@ -278,15 +278,17 @@ def make_problem(
     )
 
 
-def objective(problem: Problem, sigma: ArrayLike) -> float:
-    """Loss of a schedule given as sigma (see `Design.objective`)."""
+def objective(problem: ScheduleProblem, sigma: ArrayLike) -> float:
+    """Loss of a schedule given as sigma (see `ScheduleDesign.objective`)."""
     return objective_and_grad(problem, validate_sigma(sigma))[0]
 
 
 # --- the limit of many steps ------------------------------------------------------------------
 
 
-def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801) -> Density:
+def limit_density(
+    problem: ScheduleProblem, sigma_0: float, sigma_S: float, m: int = 801
+) -> Density:
     """Find the fixed point of ``p(x) ~ sqrt(sum_i w_i k_i(x))`` over ``x = log(sigma)``.
 
     A step of relative length ``1 / (S p)`` costs mode i the share ``k_i / (S p)`` of its standard
@@ -296,7 +298,7 @@ def limit_density(problem: Problem, sigma_0: float, sigma_S: float, m: int = 801
 
     Parameters
     ----------
-    problem : Problem
+    problem : ScheduleProblem
         Its ``eta`` must be 0 or 1; others take the DDIM kernel, as a starting point only.
     sigma_0, sigma_S : float
         Ends.
@@ -331,7 +333,9 @@ def _to_sigma(z: Array, x_0: float, span: float) -> tuple[Array, Array]:
     return x_0 + span * np.cumsum(share)[:-1], share
 
 
-def _minimise(problem: Problem, start: Array, max_iter: int) -> tuple[Array, Array, int, int]:
+def _minimise(
+    problem: ScheduleProblem, start: Array, max_iter: int
+) -> tuple[Array, Array, int, int]:
     """L-BFGS on the softmax increments of log(sigma); returns sigma, history, iterations."""
     x = np.log(start)
     span = x[-1] - x[0]
@@ -375,7 +379,7 @@ def design_schedule(
     n_starts: int = 1,
     rng: np.random.Generator | None = None,
     max_iter: int = 2000,
-) -> Design:
+) -> ScheduleDesign:
     """Find the S-step schedule that minimises the distance between output and data.
 
     Parameters
@@ -408,7 +412,7 @@ def design_schedule(
 
     Returns
     -------
-    Design
+    ScheduleDesign
 
     Raises
     ------
@@ -451,7 +455,7 @@ def design_schedule(
         schedule = validate_alpha_bar(schedule)
     else:
         schedule = sigma
-    return Design(
+    return ScheduleDesign(
         schedule,
         sigma,
         value,
@@ -463,7 +467,9 @@ def design_schedule(
     )
 
 
-def design_family(lam: ArrayLike, steps: Sequence[int], **kwargs: object) -> dict[int, Design]:
+def design_family(
+    lam: ArrayLike, steps: Sequence[int], **kwargs: object
+) -> dict[int, ScheduleDesign]:
     """Design schedules for several step counts, each started from the one before.
 
     Parameters
@@ -475,7 +481,7 @@ def design_family(lam: ArrayLike, steps: Sequence[int], **kwargs: object) -> dic
     **kwargs
         Passed to `design_schedule`.
     """
-    designs: dict[int, Design] = {}
+    designs: dict[int, ScheduleDesign] = {}
     previous = None
     for S in steps:
         if previous is not None:

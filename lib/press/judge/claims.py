@@ -56,8 +56,10 @@ def load_file(path: Path) -> dict[str, Any]:
     where = paths.relative(path)
     document = read_yaml(path)
     validate(document, "claims", where)
-    if document["chapter"] != path.stem:
-        raise ValueError(f"{where}: chapter is {document['chapter']!r}, expected {path.stem!r}")
+    if document["chapter"] != path.parent.name:
+        raise ValueError(
+            f"{where}: chapter is {document['chapter']!r}, expected {path.parent.name!r}"
+        )
     seen: set[str] = set()
     for claim in document["claims"]:
         if claim["id"] in seen:
@@ -75,9 +77,9 @@ def load(chapter: str) -> dict[str, Any]:
     ValueError
         If the chapter has no file of claims, or the file breaks the schema.
     """
-    path = paths.paper() / f"{chapter}.yaml"
+    path = paths.claims(chapter)
     if not path.is_file():
-        known = sorted(found.stem for found in paths.paper().glob("*.yaml"))
+        known = [slug for slug in paths.chapters() if paths.claims(slug).is_file()]
         raise ValueError(f"chapter: {chapter!r} has no claims file; {nearest(chapter, known)}")
     return load_file(path)
 
@@ -86,12 +88,14 @@ def load_book() -> dict[str, dict[str, Any]]:
     """Claims of all chapters, in the book's order; claim ids are unique over the book."""
     book: dict[str, dict[str, Any]] = {}
     owner: dict[str, str] = {}
-    for path in sorted(paths.paper().glob("*.yaml")):
-        book[path.stem] = load_file(path)
-        for claim in book[path.stem]["claims"]:
-            other = owner.setdefault(claim["id"], path.stem)
-            if other != path.stem:
-                raise ValueError(f"claim id {claim['id']} stands in {other} and in {path.stem}")
+    for slug in paths.chapters():
+        if not paths.claims(slug).is_file():
+            continue
+        book[slug] = load(slug)
+        for claim in book[slug]["claims"]:
+            other = owner.setdefault(claim["id"], slug)
+            if other != slug:
+                raise ValueError(f"claim id {claim['id']} stands in {other} and in {slug}")
     return book
 
 

@@ -41,17 +41,20 @@ def inputs(chapter: str, profile: str, parameters: Mapping[str, Any]) -> dict[st
 
     library = Path(__file__).parents[2]
     if chapter == PAGE:
-        paper, others = paths.paper().glob("*.yaml"), _manifest_files()
+        paper, others = [paths.claims(c) for c in paths.chapters()], _manifest_files()
     else:
-        paper = [path for path in [paths.paper() / f"{chapter}.yaml"] if path.is_file()]
-        others = [path for path in _manifest_files(chapter) if path.stem != f"{chapter}.{profile}"]
+        paper = [path for path in [paths.claims(chapter)] if path.is_file()]
+        others = [path for path in _manifest_files(chapter) if path.stem != profile]
     return {
         "notebook": digest_notebook(nbformat.read(paths.notebook(chapter), as_version=4)),
         "parameters": digest(json.dumps(dict(parameters), sort_keys=True)),
         "library": digest_files([*library.rglob("*.py"), *library.rglob("*.json")]),
         "weights": digest_files(paths.weights().glob("*.safetensors")),
         "studies": digest_files(
-            [*paths.studies().glob("*.json"), *paths.reference().glob("*.yaml")]
+            [
+                *paths.room(chapter).glob("studies/*.json"),
+                *paths.room(chapter).glob("reference/*.yaml"),
+            ]
         ),
         "paper": digest_files(paper),
         "recorded": digest_files(others),
@@ -154,18 +157,24 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _manifest_files(chapter: str = "*") -> list[Path]:
-    found: dict[str, Path] = {}
-    for folder in paths.manifest_folders():
-        for path in folder.glob(f"{chapter}.*.json"):
-            found.setdefault(path.name, path)
+    """Manifests to show: fresh ones go before recorded ones of the same chapter and profile."""
+    found: dict[tuple[str, str], Path] = {}
+    if paths.fresh() is not None:
+        for path in paths.fresh().glob(f"{chapter}/*.json"):
+            found[path.parent.name, path.stem] = path
+    for path in (paths.root() / "data").glob(f"{chapter}/runs/*.json"):
+        found.setdefault((path.parts[-3], path.stem), path)
     return [found[name] for name in sorted(found)]
 
 
 def _read_named(path: Path) -> dict[str, Any]:
     manifest = read(path)
-    expected = f"{manifest['chapter']}.{manifest['profile']}.json"
-    if path.name != expected:
-        raise ValueError(f"{paths.relative(path)}: holds the run that belongs into {expected}")
+    owner = path.parent.parent if path.parent.name == "runs" else path.parent
+    if (owner.name, path.stem) != (manifest["chapter"], manifest["profile"]):
+        raise ValueError(
+            f"{paths.relative(path)}: holds the run of {manifest['chapter']} at "
+            f"{manifest['profile']}"
+        )
     return manifest
 
 
@@ -181,7 +190,7 @@ def of_chapter(chapter: str) -> list[dict[str, Any]]:
 
 def recorded(chapter: str, profile: str) -> dict[str, Any] | None:
     """Read the manifest under version control, or None where nothing was recorded."""
-    path = paths.recorded() / f"{chapter}.{profile}.json"
+    path = paths.run(chapter, profile)
     return _read_named(path) if path.is_file() else None
 
 

@@ -324,7 +324,7 @@ def record(plan: plans.Plan) -> list[Path]:
             raise ValueError(f"record: {plan.chapter} breaks the rules:\n  " + "\n  ".join(faults))
     written = []
     if not is_page:
-        written.append(paths.recorded() / f"{plan.chapter}.{plan.profile}.json")
+        written.append(paths.run(plan.chapter, plan.profile))
         documents.write_json(written[-1], manifest)
     if promoted:
         written.append(paths.notebook(plan.chapter))

@@ -193,7 +193,7 @@ def parse_value(parameter: Parameter, text: str) -> Any:
 def profiles(chapter: str) -> list[str]:
     """Names of the profiles of a chapter, from small to large as far as the name tells."""
     order = {"smoke": 0, "laptop": 1, "gpu": 2}
-    found = [path.name.split(".")[1] for path in paths.profiles().glob(f"{chapter}.*.yaml")]
+    found = [path.stem for path in paths.room(chapter).glob("*.yaml") if path.stem != "claims"]
     return sorted(found, key=lambda name: (order.get(name, 3), name))
 
 
@@ -207,7 +207,7 @@ def load_profile(chapter: str, profile: str) -> dict[str, Any]:
     """
     if profile not in profiles(chapter):
         raise ValueError(f"profile: got {profile!r}; {nearest(profile, profiles(chapter))}")
-    path = paths.profiles() / f"{chapter}.{profile}.yaml"
+    path = paths.profile(chapter, profile)
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected lines 'name: value', got {values!r}")

@@ -100,7 +100,7 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     """
     known = parameters(chapter)
     values = load_profile(chapter, profile)
-    where = f"{chapter}.{profile}.yaml"
+    where = f"data/{chapter}/{profile}.yaml"
     for name in values:
         if name not in known:
             raise ValueError(f"{where}: unknown parameter {name!r}; {nearest(name, known)}")

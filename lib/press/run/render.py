@@ -41,10 +41,14 @@ def stage(target: Path, done: list[execution.Run]) -> None:
             shutil.copy2(source, target / name)
     for run in done:
         notebook = execution.clean(nbformat.read(run.notebook, as_version=4))
-        nbformat.write(notebook, target / "notebooks" / f"{run.plan.chapter}.ipynb")
+        nbformat.write(
+            notebook, target / paths.notebook(run.plan.chapter).relative_to(paths.root())
+        )
         if run.plan.chapter != manifests.PAGE:
-            name = f"{run.plan.chapter}.{run.plan.profile}.json"
-            documents.write_json(target / "data" / "results" / name, run.manifest)
+            documents.write_json(
+                target / paths.run(run.plan.chapter, run.plan.profile).relative_to(paths.root()),
+                run.manifest,
+            )
 
 
 def _fingerprint(folder: Path) -> str:

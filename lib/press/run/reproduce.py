@@ -125,8 +125,9 @@ def _overlay(done: list[execution.Run]) -> Path:
     target = paths.working() / "fresh"
     with safety.replacing(target) as folder:
         for run in done:
-            name = f"{run.plan.chapter}.{run.plan.profile}.json"
-            documents.write_json(folder / name, run.manifest)
+            documents.write_json(
+                folder / run.plan.chapter / f"{run.plan.profile}.json", run.manifest
+            )
     return target
 
 

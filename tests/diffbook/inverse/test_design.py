@@ -49,7 +49,7 @@ STARTS = {"dps": 3, "pigdm": 3, "diffpir": 2}
 _designs: dict = {}
 
 
-def tuned(name: str, S: int, method: str = "dps", **options) -> wt.Design:
+def tuned(name: str, S: int, method: str = "dps", **options) -> wt.WeightDesign:
     """Design with all starts of a fixed generator, made once."""
     key = (name, S, method, *sorted(options.items()))
     if key not in _designs:

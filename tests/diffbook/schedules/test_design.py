@@ -39,7 +39,7 @@ def optimum():
     """Designs of the ramp prior, by (loss, eta, S)."""
     cache = {}
 
-    def get(S: int, loss: str = "w2", eta: float = 0.0) -> dg.Design:
+    def get(S: int, loss: str = "w2", eta: float = 0.0) -> dg.ScheduleDesign:
         key = (S, loss, eta)
         if key not in cache:
             cache[key] = dg.design_schedule(LAM, S, loss=loss, eta=eta)
@@ -608,7 +608,7 @@ def test_limiting_density_minimises_the_first_order_error(loss, eta):
         assert functional(other / np.trapezoid(other, x)) > limit.constant
 
 
-def power_law(alpha: float, **kwargs) -> dg.Problem:
+def power_law(alpha: float, **kwargs) -> dg.ScheduleProblem:
     """``lam_k = k^-alpha`` for k = 1 .. 1e12, its integers binned on a log grid."""
     k = np.geomspace(1.0, 1e12 ** (1 / max(alpha, 1.0)), 1200)
     return dg.make_problem(k**-alpha, **kwargs)._replace(count=k[::-1].copy())

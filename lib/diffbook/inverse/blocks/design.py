@@ -18,7 +18,7 @@ from scipy.optimize import minimize, minimize_scalar
 
 from diffbook.inverse.blocks.chain import Chain, Method
 from diffbook.inverse.blocks.problem import BlockProblem, merged
-from diffbook.inverse.design import Cap, Design, check_regularisation
+from diffbook.inverse.design import Cap, WeightDesign, check_regularisation
 from diffbook.inverse.gains import check_weights
 
 Array = NDArray[np.float64]
@@ -55,7 +55,7 @@ def design_weights(
     n_random: int = 0,
     rng: np.random.Generator | None = None,
     max_iter: int = 500,
-) -> Design:
+) -> WeightDesign:
     """Find the weights of a deterministic sampler nearest to the exact posterior on average.
 
     L-BFGS on ``log(weight / reference)`` within `BOX`, from several starts: the reference, for DPS
@@ -84,7 +84,7 @@ def design_weights(
 
     Returns
     -------
-    Design
+    WeightDesign
 
     Raises
     ------
@@ -139,7 +139,7 @@ def design_weights(
         (name, chain.value(reference * np.exp(x)), reference * np.exp(x)) for name, x, _ in found
     ]
     _, objective, weights = reached[int(np.argmin([value for *_, value in found]))]
-    return Design(weights, objective, reference, reached, n_iter, n_eval)
+    return WeightDesign(weights, objective, reference, reached, n_iter, n_eval)
 
 
 class SurrogateReport(NamedTuple):
@@ -149,8 +149,8 @@ class SurrogateReport(NamedTuple):
     surrogate promises for its weights, ``transferred`` what they reach on the true problem.
     """
 
-    surrogate: Design
-    exact: Design
+    surrogate: WeightDesign
+    exact: WeightDesign
     on_surrogate: float
     transferred: float
 
