@@ -48,10 +48,11 @@ def root() -> Path:
 
 CLAIMS = {
     "title": "A demonstration",
+    "summary": "draws numbers and looks at them",
     "paper": {"title": "On draws", "authors": ["A. Author"], "year": 2025, "code": "none found"},
     "claims": [
         {
-            "id": "D01",
+            "id": "demo-01",
             "statement": "The two forms of $x^2$ are *equal*.",
             "kind": "identity",
             "origin": "paper",
@@ -62,7 +63,7 @@ CLAIMS = {
             "conditions": [{"metric": "forms", "op": "<=", "value": 1e-10, "unit": "rel."}],
         },
         {
-            "id": "D02",
+            "id": "demo-02",
             "statement": "The mean of the draws is small & finite.",
             "kind": "number",
             "origin": "beyond",
@@ -80,29 +81,28 @@ CLAIMS = {
 }
 PARAMETERS = """\
 seed = 0  # [0, 2**31-1] random seed
-profile = "laptop"  # {smoke, laptop} size of the run
-n_draws = 0  # [0, 1_000] draws; 0 takes the profile's value
+profile = "laptop"  # {smoke, laptop} name of the profile
+n_draws = 10  # [2, 1_000] draws
+scales = [1, 2]  # [1, 9] factors of the draws
 wait = 0.0  # [0, 100] seconds to wait
 broken = False  # whether to fail"""
 SETUP = """\
 import time
 import numpy as np
-from press.run import plans as runs
-from press.judge.claims import Ledger
-cfg = runs.settings("{name}", profile, n_draws=n_draws, wait=wait)
+from press.ledger import Ledger
 rng = np.random.default_rng(seed)
 ledger = Ledger("{name}", profile)"""
 WORK = """\
-time.sleep(cfg.wait)
+time.sleep(wait)
 if broken:
     raise RuntimeError("the planted fault")
-x = rng.standard_normal(cfg.n_draws)
+x = rng.standard_normal(n_draws)
 print(len(x), "draws")"""
-FIRST = 'ledger.record("forms", 3e-16, unit="rel.")\nledger.check("{0}01")'
+FIRST = 'ledger.record("forms", 3e-16, unit="rel.")\nledger.check("{name}-01")'
 SECOND = """\
 ledger.record("mean", x.mean(), ci=(x.mean() - 0.1, x.mean() + 0.1), n=len(x))
 ledger.record("spread", x.std())
-ledger.check("{0}02")"""
+ledger.check("{name}-02")"""
 TITLE = "(sec-demo)=\n# A demonstration\n\n```{glue} claims_glance\n```\n"
 
 
@@ -112,39 +112,43 @@ class Book:
 
     root: Path
 
-    def add_chapter(self, name: str = "01_demo", letter: str = "D") -> Path:
-        document = json.loads(json.dumps(CLAIMS))
-        for claim in document["claims"]:
-            claim["id"] = claim["id"].replace("D", letter)
-        document = {"chapter": name, **document}
-        self.write_yaml(f"data/paper/{name}.yaml", document)
+    def add_chapter(self, name: str = "demo") -> Path:
+        document = json.loads(json.dumps(CLAIMS).replace("demo-0", f"{name}-0"))
+        self.write_yaml(f"data/{name}/claims.yaml", {"chapter": name, **document})
         for profile, draws in (("smoke", 5), ("laptop", 10)):
-            values = {"seed": 0, "profile": profile, "n_draws": draws, "wait": 0.0, "broken": False}
-            self.write_yaml(f"data/profiles/{name}.{profile}.yaml", values)
+            values = {"seed": 0, "profile": profile, "n_draws": draws, "scales": [1, 2]}
+            self.write_yaml(f"data/{name}/{profile}.yaml", {**values, "wait": 0.0, "broken": False})
         new = nbformat.v4.new_code_cell
         cells = [
             nbformat.v4.new_markdown_cell(TITLE),
             new(PARAMETERS, metadata={"tags": ["parameters"]}),
             new(SETUP.format(name=name)),
             new(WORK),
-            new(FIRST.format(letter)),
-            new(SECOND.format(letter)),
+            new(FIRST.format(name=name)),
+            new(SECOND.format(name=name)),
             new("ledger.glance()\nledger.table()"),
         ]
+        contents = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
+        entries = contents["parts"][0]["chapters"]
+        if {"file": f"notebooks/core/{name}"} not in entries:
+            entries.append({"file": f"notebooks/core/{name}"})
+        self.write_yaml("_toc.yml", contents)
         return self.write_notebook(name, cells)
 
     def write_notebook(self, name: str, cells: list) -> Path:
-        path = self.root / "notebooks" / f"{name}.ipynb"
+        path = self.root / "notebooks" / "core" / f"{name}.ipynb"
         notebook = nbformat.v4.new_notebook(cells=cells)
         notebook.metadata = {
             "kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"},
             "language_info": {"name": "python"},
         }
+        path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
         return path
 
     def write_yaml(self, name: str, document: dict) -> Path:
         path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
         return path
 
@@ -153,8 +157,7 @@ class Book:
         self.write_yaml(name, {**yaml.safe_load(path.read_text("utf-8")), **changes})
 
     def environment(self, **more: str) -> dict[str, str]:
-        clean = {k: v for k, v in os.environ.items() if k != "DIFFBOOK_RESULTS"}
-        return {**clean, "DIFFBOOK_ROOT": str(self.root), "OMP_NUM_THREADS": "1", **more}
+        return {**os.environ, "DIFFBOOK_ROOT": str(self.root), "OMP_NUM_THREADS": "1", **more}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "press", *arguments]
@@ -177,7 +180,6 @@ class Book:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=300,
             check=False,
         )
         if status is not None:
@@ -192,11 +194,12 @@ class Book:
 
 @pytest.fixture
 def book(tmp_path, monkeypatch) -> Book:
-    """A book with the chapter ``01_demo`` and its profiles ``smoke`` and ``laptop``."""
-    for folder in ("data/paper", "data/profiles", "data/results", "data/weights", "notebooks"):
-        (tmp_path / folder).mkdir(parents=True)
+    """A book with the chapter ``demo`` and its profiles ``smoke`` and ``laptop``."""
+    (tmp_path / "data" / "weights").mkdir(parents=True)
     monkeypatch.setenv("DIFFBOOK_ROOT", str(tmp_path))
-    monkeypatch.delenv("DIFFBOOK_RESULTS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     made = Book(tmp_path)
+    contents = {"format": "jb-book", "root": "book/index"}
+    made.write_yaml("_toc.yml", {**contents, "parts": [{"caption": "Papers", "chapters": []}]})
     made.add_chapter()
     return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,9 @@ def _chapters(chapter: str | None) -> list[str]:
 @click.version_option(__version__, prog_name="press")
 def main() -> None:
     """Run the chapters of the book, look at their claims, reproduce everything."""
+    # One thread a chapter: the last digits then depend neither on the number of cores nor on how
+    # many chapters run side by side.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @main.command("list")
@@ -123,7 +127,7 @@ def run(
     force: bool,
     record: bool,
 ) -> None:
-    """Run CHAPTER (or the page 'scoreboard') and keep the result in results/."""
+    """Run CHAPTER and keep the result in results/."""
     plan = _plan(chapter, profile, overrides)
     if record and plan.overrides:
         raise ValueError("--record: a run with overrides cannot be recorded; make it a profile")
@@ -138,10 +142,6 @@ def run(
 def _plan(
     chapter: str, profile: str | None, overrides: tuple[tuple[str, str], ...] = ()
 ) -> plans.Plan:
-    if chapter == manifests.PAGE:
-        if profile is not None or overrides:
-            raise ValueError(f"{chapter}: has neither profiles nor parameters")
-        return plans.page_plan()
     parameters.known_chapter(chapter)
     twice = [name for name, count in Counter(name for name, _ in overrides).items() if count > 1]
     if twice:
@@ -173,21 +173,16 @@ def _execute(plan: plans.Plan, force: bool) -> None:
     else:
         spent = f"{done.manifest['wall_s']:.0f} s"
         click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
-    if plan.chapter != manifests.PAGE:
-        found = claims.verdicts(plan.chapter, manifests.metrics_of(done.manifest))
-        click.echo(f"claims: {rule.tally(found.values())}")
+    found = claims.verdicts(plan.chapter, manifests.metrics_of(done.manifest))
+    click.echo(f"claims: {rule.tally(found.values())}")
 
 
 def _record(plan: plans.Plan) -> None:
-    """Promote a run; the scoreboard shows it, so it is made again."""
+    """Promote a run; the generated pages show it, so they are made again."""
     from press.run import execution
 
-    for path in execution.record(plan):
+    for path in [*execution.record(plan), *pages.write()]:
         click.echo(f"recorded {paths.relative(path)}")
-    if plan.chapter != manifests.PAGE and paths.notebook(manifests.PAGE).is_file():
-        page = plans.page_plan()
-        execution.execute(page)
-        _record(page)
 
 
 @main.command()
@@ -229,7 +224,7 @@ def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> 
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
     click.echo(f"{document['chapter']} ({run}): {rule.tally(verdicts.values())}")
     for claim in document["claims"]:
-        measured = pages.measured_text(claim, metrics, exact=True)
+        measured = verdicts.measured_text(claim, metrics, exact=True)
         click.echo(f"    {claim['id']}  {verdicts[claim['id']]:<14}  {measured}")
 
 
@@ -238,7 +233,7 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
     from press.run import reproduce
 
     faults = [
-        f"data/paper/{name}.yaml belongs to no notebook"
+        f"data/{name}/claims.yaml belongs to no notebook"
         for name in book
         if name not in paths.chapters()
     ]
@@ -257,13 +252,16 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
 @click.option("--force", is_flag=True, help="Redo what has finished.")
 @click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the runs.")
 @click.option("--no-book", is_flag=True, help="Do not render the book.")
+@click.option("--jobs", "-j", type=click.IntRange(1), help="Chapters at a time [default: cores].")
 @_guarded
-def reproduce_(force: bool, profile: str, no_book: bool) -> None:
+def reproduce_(force: bool, profile: str, no_book: bool, jobs: int | None) -> None:
     """Run every chapter, check its claims, render the book."""
     from press.run import render, reproduce
 
     try:
-        outcome = reproduce.reproduce(click.echo, profile=profile, force=force, book=not no_book)
+        outcome = reproduce.reproduce(
+            click.echo, profile=profile, force=force, book=not no_book, jobs=jobs
+        )
     except render.BuildFailed as error:
         _fail(1, str(error))
     _print_outcome(outcome)
@@ -281,3 +279,24 @@ def _print_outcome(outcome: Any) -> None:
             click.echo(f"    {line}", err=True)
     if outcome.start_page is not None:
         click.echo(f"\nstart page: {outcome.start_page}")
+
+
+@main.command("pages")
+@_guarded
+def pages_() -> None:
+    """Make the scoreboard and the lists of chapters from claims and recorded runs."""
+    for path in pages.write():
+        click.echo(f"wrote {paths.relative(path)}")
+
+
+@main.command()
+@click.argument("slug")
+@click.option("--part", default="core", show_default=True, help="Folder of notebooks/.")
+@_guarded
+def new(slug: str, part: str) -> None:
+    """Make the four rooms of a new chapter called SLUG, and its line in _toc.yml."""
+    from press.run import rooms
+
+    for path in rooms.make(slug, part):
+        click.echo(f"wrote {paths.relative(path)}")
+    click.echo(f"next: python -m press run {slug} --profile laptop --record")

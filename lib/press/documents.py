@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
+import os
 import re
+import secrets
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from press import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-import hashlib
-import os
-import secrets
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -78,8 +74,6 @@ def read_yaml(path: Path) -> Any:
     ValueError
         Naming the file and the place, if it is no YAML.
     """
-    import yaml
-
     try:
         return yaml.safe_load(path.read_text("utf-8"))
     except yaml.YAMLError as error:
@@ -107,9 +101,11 @@ def digest(data: bytes | str) -> str:
     return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
 
 
-def digest_files(files: Iterable[Path]) -> str:
-    """One SHA-256 for a set of files: their paths and their contents."""
-    lines = [f"{paths.relative(path)} {digest(path.read_bytes())}" for path in sorted(files)]
+def digest_files(files: Iterable[Path], base: Path) -> str:
+    """One SHA-256 for a set of files: their paths relative to `base`, and their contents."""
+    lines = [
+        f"{path.relative_to(base).as_posix()} {digest(path.read_bytes())}" for path in sorted(files)
+    ]
     return digest("\n".join(lines))
 
 

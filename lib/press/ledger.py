@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from press.documents import nearest
+from press.judge import manifests
+from press.judge.claims import load
+from press.judge.rule import Metric, claim_verdict, make_metric, tally
+from press.show import verdicts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from press.show.tables import Display
-from typing import TYPE_CHECKING
-
-from press.documents import nearest
-from press.judge.claims import load
-from press.judge.rule import Metric, claim_verdict, make_metric, tally
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 METADATA_KEY = "diffbook"
 
@@ -99,11 +96,9 @@ class Ledger:
         The HTML carries ``id="claim-<identifier>"`` for links from other pages, and the output's
         metadata the claim's metrics at full precision.
         """
-        from press.show import pages
-
         claim = self.claim(identifier)
         names = dict.fromkeys(condition["metric"] for condition in claim["conditions"])
-        return pages.claim_line(claim, self.metrics, self._metadata(names))
+        return verdicts.claim_line(claim, self.metrics, self._metadata(names))
 
     def table(self) -> Display:
         """Paper beside reproduction: all claims with what this run measured.
@@ -111,12 +106,9 @@ class Ledger:
         Runs recorded at other profiles are shown below this run's values. The output's metadata
         holds every metric of the run, also those that no claim uses.
         """
-        from press.judge import manifests
-        from press.show import pages
-
         others = [m for m in manifests.of_chapter(self.chapter) if m["profile"] != self.profile]
         metadata = self._metadata(self.metrics)
-        return pages.paper_table(self.document, self.metrics, self.profile, others, metadata)
+        return verdicts.paper_table(self.document, self.metrics, self.profile, others, metadata)
 
     def glance(self, name: str = "claims_glance") -> None:
         """Store the short table of verdicts, and their count as ``claims_tally``, for `glue`.
@@ -124,13 +116,11 @@ class Ledger:
         Nothing is shown here. Without ``myst_nb`` (a bare Jupyter) the page has no ``{glue}``
         either, and the call does nothing.
         """
-        from press.show import pages
-
         try:
             from myst_nb import glue
         except ImportError:
             return
-        glue(name, pages.glance_table(self.document, self.metrics), display=False)
+        glue(name, verdicts.glance_table(self.document, self.metrics), display=False)
         glue("claims_tally", tally(self.verdicts().values()), display=False)
 
 

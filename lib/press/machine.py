@@ -8,21 +8,6 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
-def milliseconds(job: Callable[[], object], repeat: int = 5) -> float:
-    """Shortest of several timings of a call, in milliseconds."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        job()
-        times.append(time.perf_counter() - start)
-    return 1000.0 * min(times)
-
 
 # Packages whose version can change a number or a picture.
 _PACKAGES = (
@@ -37,6 +22,16 @@ _PACKAGES = (
     "ipykernel",
     "papermill",
 )
+
+
+def milliseconds(job: Callable[[], object], repeat: int = 5) -> float:
+    """Shortest of several timings of a call, in milliseconds."""
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - start)
+    return 1000.0 * min(times)
 
 
 def packages() -> dict[str, str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 import yaml
 
 ROOT_VARIABLE = "DIFFBOOK_ROOT"
-RESULTS_VARIABLE = "DIFFBOOK_RESULTS"
 
 # A folder that holds all of these is taken for the repository's root.
 _LANDMARKS = ("_toc.yml", "data", "notebooks")
@@ -141,16 +140,6 @@ def network(data: str, seed: int, *, retrained: bool = False) -> Path:
 def working() -> Path:
     """Folder of working results, ignored by git."""
     return root() / "results"
-
-
-def fresh() -> Path | None:
-    """Folder of fresh manifests, ``<slug>/<profile>.json``, that go before the recorded ones.
-
-    ``DIFFBOOK_RESULTS`` names it, so a report can show a new run without touching what is under
-    version control.
-    """
-    named = os.environ.get(RESULTS_VARIABLE)
-    return Path(named).resolve() if named else None
 
 
 def relative(path: Path) -> str:

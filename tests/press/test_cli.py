@@ -15,7 +15,7 @@ CONFIG = {
     "only_build_toc_files": True,
     "execute": {"execute_notebooks": "off"},
 }
-TOC = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/01_demo"}]}
+TOC = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/core/demo"}]}
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def call(book):
 def test_list_shows_chapters_profiles_and_times(book, call):
     assert "not recorded" in call("list")
     manifest = manifests.build(
-        "01_demo", "laptop", {}, [], device="cpu", wall_s=61.4, artefacts={}, found={}
+        "demo", "laptop", {}, [], device="cpu", wall_s=61.4, artefacts={}, found={}
     )
-    documents.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
-    text = call("list", "01_demo")
-    assert "01_demo" in text
+    documents.write_json(book.root / "data" / "results" / "demo.laptop.json", manifest)
+    text = call("list", "demo")
+    assert "demo" in text
     assert "laptop     61 s on" in text
     assert "n_draws = 0: int in [0, 1000]" in text
 
@@ -48,7 +48,7 @@ def test_list_shows_chapters_profiles_and_times(book, call):
 def test_claims_without_and_with_a_record(book, call):
     assert "no recorded run" in call("claims")
     manifest = manifests.build(
-        "01_demo",
+        "demo",
         "laptop",
         {},
         [],
@@ -60,26 +60,26 @@ def test_claims_without_and_with_a_record(book, call):
     manifest["metrics"] = [
         {"name": "forms", "value": 1e-15, "ci": None, "n": None, "unit": None, "note": None}
     ]
-    documents.write_json(book.root / "data" / "results" / "01_demo.laptop.json", manifest)
-    text = call("claims", "01_demo", "--check")
+    documents.write_json(book.root / "data" / "results" / "demo.laptop.json", manifest)
+    text = call("claims", "demo", "--check")
     assert "1 reproduced, 0 partly, 0 not reproduced, 1 not tried" in text
-    assert "D01  reproduced" in text
+    assert "demo-01  reproduced" in text
     assert "are valid" in text
 
     worse = json.loads(json.dumps(manifest))
     worse["metrics"][0]["value"] = 1.0
-    documents.write_json(book.root / "results" / "01_demo" / "laptop" / "manifest.json", worse)
+    documents.write_json(book.root / "results" / "demo" / "laptop" / "manifest.json", worse)
     text = call("claims", "--check", status=1)
-    assert "01_demo D01: was reproduced, is not reproduced" in text
+    assert "demo demo-01: was reproduced, is not reproduced" in text
 
 
 def test_claims_check_refuses_a_broken_file(book, call):
-    book.edit_yaml("data/paper/01_demo.yaml", colour="red")
+    book.edit_yaml("data/demo/claims.yaml", colour="red")
     assert "'colour' was unexpected" in call("claims", "--check", status=2)
 
 
 def test_dry_run_tells_what_would_run_and_computes_nothing(book, call):
-    text = call("run", "01_demo", "--profile", "smoke", "-p", "seed", "7", "--dry-run")
+    text = call("run", "demo", "--profile", "smoke", "-p", "seed", "7", "--dry-run")
     assert "seed = 7  (set here)" in text
     assert "n_draws = 5" in text
     assert "would run" in text
@@ -92,22 +92,22 @@ def test_dry_run_tells_what_would_run_and_computes_nothing(book, call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "01_dem"), "chapter: got '01_dem'; did you mean '01_demo'"),
-        (("run", "01_demo", "-P", "smok"), "profile: got 'smok'; did you mean 'smoke'"),
-        (("run", "01_demo", "-p", "sead", "1"), "parameter: got 'sead'; did you mean 'seed'"),
-        (("run", "01_demo", "-p", "seed", "x"), "seed: got 'x', expected int in [0, 2147483647]"),
-        (("run", "01_demo", "-p", "seed", "-1"), "seed: got -1, expected int in [0, 2147483647]"),
-        (("run", "01_demo", "-p", "n_draws", "1001"), "expected int in [0, 1000]"),
-        (("run", "01_demo", "-p", "profile", "smoke"), "choose it with --profile"),
-        (("run", "01_demo", "-p", "seed", "1", "-p", "seed", "2"), "parameter seed: given twice"),
-        (("run", "01_demo", "-p", "seed", "1", "--record"), "overrides cannot be recorded"),
+        (("run", "dem"), "chapter: got 'dem'; did you mean 'demo'"),
+        (("run", "demo", "-P", "smok"), "profile: got 'smok'; did you mean 'smoke'"),
+        (("run", "demo", "-p", "sead", "1"), "parameter: got 'sead'; did you mean 'seed'"),
+        (("run", "demo", "-p", "seed", "x"), "seed: got 'x', expected int in [0, 2147483647]"),
+        (("run", "demo", "-p", "seed", "-1"), "seed: got -1, expected int in [0, 2147483647]"),
+        (("run", "demo", "-p", "n_draws", "1001"), "expected int in [0, 1000]"),
+        (("run", "demo", "-p", "profile", "smoke"), "choose it with --profile"),
+        (("run", "demo", "-p", "seed", "1", "-p", "seed", "2"), "parameter seed: given twice"),
+        (("run", "demo", "-p", "seed", "1", "--record"), "overrides cannot be recorded"),
         (("run", "scoreboard", "-P", "smoke"), "has neither profiles nor parameters"),
-        (("list", "02"), "chapter: got '02'; did you mean '01_demo'"),
-        (("claims", "1_demo"), "chapter: got '1_demo'; did you mean '01_demo'"),
-        (("record", "01_demo", "-P", "gpu"), "profile: got 'gpu'; did you mean"),
+        (("list", "02"), "chapter: got '02'; did you mean 'demo'"),
+        (("claims", "1_demo"), "chapter: got '1_demo'; did you mean 'demo'"),
+        (("record", "demo", "-P", "gpu"), "profile: got 'gpu'; did you mean"),
         (("reproduce", "-P", "lap"), "profile: got 'lap'; did you mean 'laptop'"),
-        (("runn", "01_demo"), "run"),
-        (("run", "01_demo", "--proffile", "smoke"), "--profile"),
+        (("runn", "demo"), "run"),
+        (("run", "demo", "--proffile", "smoke"), "--profile"),
     ],
 )
 def test_bad_requests_end_with_status_2_before_any_compute(book, call, arguments, message):
@@ -156,22 +156,22 @@ def test_fetch_refuses_unknown_names_and_reports_failures(toy, call, monkeypatch
 
 def test_a_results_folder_that_cannot_be_written_is_explained(book):
     (book.root / "results").write_text("a file where a folder belongs")
-    done = book.cli("run", "01_demo", status=1)
+    done = book.cli("run", "demo", status=1)
     assert "error: " in done.stderr
     assert "results" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["data/paper/01_demo.yaml", "data/profiles/01_demo.laptop.yaml"])
+@pytest.mark.parametrize("name", ["data/demo/claims.yaml", "data/demo/laptop.yaml"])
 def test_a_file_that_is_no_yaml_is_named(book, call, name):
     (book.root / name).write_text("a: [", "utf-8")
-    text = call(*(("claims",) if "paper" in name else ("run", "01_demo", "--dry-run")), status=2)
+    text = call(*(("claims",) if "paper" in name else ("run", "demo", "--dry-run")), status=2)
     assert f"{name}: not YAML" in text
 
 
 def test_a_damaged_local_run_does_not_hide_the_list(book, call):
-    (book.root / "results" / "01_demo" / "laptop").mkdir(parents=True)
-    (book.root / "results" / "01_demo" / "laptop" / "manifest.json").write_text("{")
+    (book.root / "results" / "demo" / "laptop").mkdir(parents=True)
+    (book.root / "results" / "demo" / "laptop" / "manifest.json").write_text("{")
     assert "laptop     not recorded" in call("list")
 
 
@@ -194,38 +194,38 @@ def output_html(path):
 
 def test_record_puts_chapter_manifest_and_scoreboard_under_version_control(book):
     add_scoreboard(book)
-    done = book.cli("run", "01_demo", "--profile", "laptop", "--record")
-    assert "recorded data/results/01_demo.laptop.json" in done.stdout
-    assert "recorded notebooks/01_demo.ipynb" in done.stdout
+    done = book.cli("run", "demo", "--profile", "laptop", "--record")
+    assert "recorded data/demo/runs/laptop.json" in done.stdout
+    assert "recorded notebooks/core/demo.ipynb" in done.stdout
     assert "recorded notebooks/scoreboard.ipynb" in done.stdout
-    assert "01_demo.html#claim-D01" in output_html(book.root / "notebooks" / "scoreboard.ipynb")
+    assert "demo.html#claim-demo-01" in output_html(book.root / "notebooks" / "scoreboard.ipynb")
     # The scoreboard has no manifest of its own among the recorded ones.
-    assert [p.name for p in (book.root / "data" / "results").iterdir()] == ["01_demo.laptop.json"]
+    assert [p.name for p in (book.root / "data" / "results").iterdir()] == ["demo.laptop.json"]
     # It shows the manifest that was just recorded, so there is nothing to do.
     assert "finished earlier" in book.cli("run", "scoreboard").stdout
 
 
 def test_failing_chapter_stops_reproduce_and_keeps_the_finished_one(book):
-    book.add_chapter("02_more", "E")
-    book.edit_yaml("data/profiles/02_more.laptop.yaml", broken=True)
+    book.add_chapter("more", "E")
+    book.edit_yaml("data/more/laptop.yaml", broken=True)
     done = book.cli("reproduce", "--no-book", status=1)
-    assert "[1/2] 01_demo (laptop)" in done.stdout
-    assert "02_more: cell 4 (In [3]) failed: RuntimeError: the planted fault" in done.stderr
-    assert "results/02_more/laptop.failed.log" in done.stderr
+    assert "[1/2] demo (laptop)" in done.stdout
+    assert "more: cell 4 (In [3]) failed: RuntimeError: the planted fault" in done.stderr
+    assert "results/more/laptop.failed.log" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "01_demo/laptop/manifest.json" in book.results()
-    assert "02_more/laptop" not in book.results()
+    assert "demo/laptop/manifest.json" in book.results()
+    assert "more/laptop" not in book.results()
 
-    book.edit_yaml("data/profiles/02_more.laptop.yaml", broken=False)
+    book.edit_yaml("data/more/laptop.yaml", broken=False)
     done = book.cli("reproduce", "--no-book")
-    assert "01_demo (laptop): finished earlier" in done.stdout
-    assert "[2/2] 02_more (laptop)" in done.stdout
-    assert "02_more/laptop.failed.log" not in book.results()
+    assert "demo (laptop): finished earlier" in done.stdout
+    assert "[2/2] more (laptop)" in done.stdout
+    assert "more/laptop.failed.log" not in book.results()
 
 
 def test_bad_profile_stops_reproduce_before_any_compute(book):
-    book.add_chapter("02_more", "E")
-    book.edit_yaml("data/profiles/02_more.laptop.yaml", n_drows=3)
+    book.add_chapter("more", "E")
+    book.edit_yaml("data/more/laptop.yaml", n_drows=3)
     done = book.cli("reproduce", "--no-book", status=2)
     assert "did you mean 'n_draws'" in done.stderr
     assert not (book.root / "results").exists()
@@ -233,12 +233,12 @@ def test_bad_profile_stops_reproduce_before_any_compute(book):
 
 def test_worse_verdict_is_listed_and_fails(book):
     add_scoreboard(book)
-    book.cli("run", "01_demo", "--record")
-    path = book.root / "data" / "results" / "01_demo.laptop.json"
+    book.cli("run", "demo", "--record")
+    path = book.root / "data" / "results" / "demo.laptop.json"
     before = path.read_bytes()
-    book.edit_yaml("data/profiles/01_demo.laptop.yaml", n_draws=1)
+    book.edit_yaml("data/demo/laptop.yaml", n_draws=1)
     done = book.cli("reproduce", "--no-book", status=1)
-    assert "01_demo D02: was reproduced, is partly" in done.stderr
+    assert "demo demo-02: was reproduced, is partly" in done.stderr
     # The fresh scoreboard shows the fresh run; the recorded files are as they were.
     fresh = output_html(book.root / "results" / "scoreboard" / "page" / "notebook.ipynb")
     committed = output_html(book.root / "notebooks" / "scoreboard.ipynb")
@@ -253,25 +253,25 @@ def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
     (book.root / "book").mkdir(exist_ok=True)
     (book.root / "book" / "index.md").write_text("# Small book\n\nWith one chapter.\n", "utf-8")
     book.write_yaml("_config.yml", CONFIG)
-    chapters = [{"file": "notebooks/01_demo"}, {"file": "notebooks/scoreboard"}]
+    chapters = [{"file": "notebooks/core/demo"}, {"file": "notebooks/scoreboard"}]
     book.write_yaml("_toc.yml", {**TOC, "chapters": chapters})
-    before = (book.root / "notebooks" / "01_demo.ipynb").read_bytes()
+    before = (book.root / "notebooks" / "demo.ipynb").read_bytes()
     done = book.cli("reproduce")
     page = book.root / "results" / "site" / "_build" / "html" / "index.html"
     assert f"start page: {page}" in done.stdout
-    assert "claims of 01_demo:" in done.stdout
-    chapter = (page.parent / "notebooks" / "01_demo.html").read_text("utf-8")
-    assert chapter.count('id="claim-D01"') == 1
+    assert "claims of demo:" in done.stdout
+    chapter = (page.parent / "notebooks" / "demo.html").read_text("utf-8")
+    assert chapter.count('id="claim-demo-01"') == 1
     assert "2 claims: 2 reproduced" in chapter
     board = (page.parent / "notebooks" / "scoreboard.html").read_text("utf-8")
-    assert 'href="01_demo.html#claim-D01"' in board
-    assert (book.root / "notebooks" / "01_demo.ipynb").read_bytes() == before
+    assert 'href="demo.html#claim-demo-01"' in board
+    assert (book.root / "notebooks" / "demo.ipynb").read_bytes() == before
 
     made = page.stat().st_mtime_ns
     assert "finished earlier" in book.cli("reproduce").stdout
     assert page.stat().st_mtime_ns == made
     assert sorted(p.name for p in (book.root / "results").iterdir()) == [
-        *("01_demo", "fresh", "scoreboard", "site", "site.log")
+        *("demo", "fresh", "scoreboard", "site", "site.log")
     ]
 
     (book.root / "book" / "index.md").write_text("# Small book\n\n[gone](nowhere.md)\n", "utf-8")

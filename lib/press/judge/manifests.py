@@ -10,55 +10,45 @@ from __future__ import annotations
 import datetime
 import json
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from press import documents, paths
-from press.judge import rule
+import nbformat
+
+from press import closure, documents, machine, paths
+from press.documents import digest, digest_files
+from press.judge import claims, rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-from typing import TYPE_CHECKING
-
-from press.documents import digest, digest_files, digest_notebook
-from press.judge.rule import Metric
-from press.machine import cpu, packages, threads
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
-PAGE = "scoreboard"
+def networks(slug: str) -> list[Path]:
+    """Files of the trained networks that a chapter's claims file names."""
+    patterns = claims.load(slug).get("networks", [])
+    return sorted({path for pattern in patterns for path in paths.weights().glob(pattern)})
 
 
-def inputs(chapter: str, profile: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+def inputs(slug: str, profile: str, parameters: Mapping[str, Any]) -> dict[str, str]:
     """Digests of everything that a run depends on, by kind.
 
-    The claims and the manifests of other profiles are inputs because the chapter displays them.
+    Of our code that is the import closure of the notebook. The claims and the manifests of other
+    profiles are inputs because the chapter displays them.
     """
-    import nbformat
-
-    library = Path(__file__).parents[2]
-    if chapter == PAGE:
-        paper, others = [paths.claims(c) for c in paths.chapters()], _manifest_files()
-    else:
-        paper = [path for path in [paths.claims(chapter)] if path.is_file()]
-        others = [path for path in _manifest_files(chapter) if path.stem != profile]
+    notebook = nbformat.read(paths.notebook(slug), as_version=4)
+    room = paths.room(slug)
+    code = closure.files(c.source for c in notebook.cells if c.cell_type == "code")
+    studies = [*room.glob("studies/*.json"), *room.glob("reference/*.yaml")]
+    others = [path for path in room.glob("runs/*.json") if path.stem != profile]
     return {
-        "notebook": digest_notebook(nbformat.read(paths.notebook(chapter), as_version=4)),
+        "notebook": documents.digest_notebook(notebook),
         "parameters": digest(json.dumps(dict(parameters), sort_keys=True)),
-        "library": digest_files([*library.rglob("*.py"), *library.rglob("*.json")]),
-        "weights": digest_files(paths.weights().glob("*.safetensors")),
-        "studies": digest_files(
-            [
-                *paths.room(chapter).glob("studies/*.json"),
-                *paths.room(chapter).glob("reference/*.yaml"),
-            ]
-        ),
-        "paper": digest_files(paper),
-        "recorded": digest_files(others),
-        "packages": digest(json.dumps(packages(), sort_keys=True)),
+        "code": digest_files(code, closure.LIB),
+        "networks": digest_files(networks(slug), paths.root()),
+        "studies": digest_files(studies, paths.root()),
+        "claims": digest_files([paths.claims(slug)], paths.root()),
+        "recorded": digest_files(others, paths.root()),
+        "packages": digest(json.dumps(machine.packages(), sort_keys=True)),
     }
 
 
@@ -126,10 +116,10 @@ def build(
         "dirty": dirty,
         "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": device,
-        "cpu": cpu(),
-        "threads": threads(),
+        "cpu": machine.cpu(),
+        "threads": machine.threads(),
         "wall_s": round(wall_s, 1),
-        "packages": packages(),
+        "packages": machine.packages(),
         "metrics": [metric.as_dict() for metric in metrics],
         "artefacts": dict(artefacts),
         "inputs": dict(found),
@@ -156,21 +146,13 @@ def read(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _manifest_files(chapter: str = "*") -> list[Path]:
-    """Manifests to show: fresh ones go before recorded ones of the same chapter and profile."""
-    found: dict[tuple[str, str], Path] = {}
-    if paths.fresh() is not None:
-        for path in paths.fresh().glob(f"{chapter}/*.json"):
-            found[path.parent.name, path.stem] = path
-    for path in (paths.root() / "data").glob(f"{chapter}/runs/*.json"):
-        found.setdefault((path.parts[-3], path.stem), path)
-    return [found[name] for name in sorted(found)]
-
-
-def _read_named(path: Path) -> dict[str, Any]:
+def recorded(slug: str, profile: str) -> dict[str, Any] | None:
+    """Read the manifest under version control, or None where nothing was recorded."""
+    path = paths.run(slug, profile)
+    if not path.is_file():
+        return None
     manifest = read(path)
-    owner = path.parent.parent if path.parent.name == "runs" else path.parent
-    if (owner.name, path.stem) != (manifest["chapter"], manifest["profile"]):
+    if (manifest["chapter"], manifest["profile"]) != (slug, profile):
         raise ValueError(
             f"{paths.relative(path)}: holds the run of {manifest['chapter']} at "
             f"{manifest['profile']}"
@@ -178,26 +160,12 @@ def _read_named(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def load_all() -> list[dict[str, Any]]:
-    """All manifests that reports show, ordered by file name; see `paths.manifest_folders`."""
-    return [_read_named(path) for path in _manifest_files()]
+def of_chapter(slug: str) -> list[dict[str, Any]]:
+    """Read the recorded manifests of one chapter, all profiles."""
+    found = sorted(path.stem for path in paths.room(slug).glob("runs/*.json"))
+    return [recorded(slug, profile) for profile in found]
 
 
-def of_chapter(chapter: str) -> list[dict[str, Any]]:
-    """Manifests of one chapter, all profiles."""
-    return [_read_named(path) for path in _manifest_files(chapter)]
-
-
-def recorded(chapter: str, profile: str) -> dict[str, Any] | None:
-    """Read the manifest under version control, or None where nothing was recorded."""
-    path = paths.run(chapter, profile)
-    return _read_named(path) if path.is_file() else None
-
-
-# ---------------------------------------------------------------------------------------------
-# scoreboard
-
-
-def metrics_of(manifest: Mapping[str, Any]) -> dict[str, Metric]:
+def metrics_of(manifest: Mapping[str, Any]) -> dict[str, rule.Metric]:
     """Metrics of a manifest by name."""
-    return {entry["name"]: Metric.from_dict(entry) for entry in manifest["metrics"]}
+    return {entry["name"]: rule.Metric.from_dict(entry) for entry in manifest["metrics"]}

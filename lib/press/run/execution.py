@@ -11,28 +11,26 @@ import contextlib
 import logging
 import re
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+import nbformat
+
 from press import documents, ledger, paths
 from press.judge import claims, manifests
 from press.run import guard, parameters, plans
+from press.run.safety import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nbformat import NotebookNode
 
-from press.run.safety import replacing
-
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-
-
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
 
 
@@ -102,7 +100,8 @@ def _log_to(path: Path) -> Iterator[None]:
     logger = logging.getLogger("papermill")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level, propagate = logger.level, logger.propagate
+    own = threading.get_ident()  # chapters that run side by side have a log each
+    handler.addFilter(lambda record: record.thread == own)
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -111,21 +110,23 @@ def _log_to(path: Path) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         handler.close()
-        logger.setLevel(level)
-        logger.propagate = propagate
 
 
-def execute(plan: plans.Plan, *, force: bool = False, progress: bool = True) -> Run:
+def execute(
+    plan: plans.Plan, *, force: bool = False, progress: bool = True, position: int = 0
+) -> Run:
     """Run a plan, or return the finished run if its inputs have not changed.
 
     Parameters
     ----------
     plan : Plan
-        From `runs.plan` or `runs.page_plan`.
+        From `press.run.plans.plan`.
     force : bool
         Run even if nothing changed.
     progress : bool
         Show a progress bar over the cells on the standard error stream.
+    position : int
+        Line of the progress bar, where several runs show one.
 
     Raises
     ------
@@ -140,7 +141,9 @@ def execute(plan: plans.Plan, *, force: bool = False, progress: bool = True) -> 
         started = time.monotonic()
         try:
             with _log_to(folder / "run.log"):
-                notebook = _papermill(plan, folder / "notebook.ipynb", progress)
+                notebook = _papermill(
+                    plan, folder / "notebook.ipynb", {"position": position} if progress else None
+                )
         except CellFailed as error:
             log = (folder / "run.log").read_text("utf-8")
             documents.write_text(failed_log, f"{log}\n{error}\n\n{error.traceback}\n")
@@ -153,7 +156,7 @@ def execute(plan: plans.Plan, *, force: bool = False, progress: bool = True) -> 
             ledger.collect_metrics(notebook),
             device=ledger.collect_device(notebook),
             wall_s=time.monotonic() - started,
-            artefacts=_artefacts(folder / "notebook.ipynb"),
+            artefacts=_artefacts(plan.chapter, folder / "notebook.ipynb", notebook),
             found=plan.inputs,
         )
         documents.write_json(folder / "manifest.json", manifest)
@@ -161,33 +164,43 @@ def execute(plan: plans.Plan, *, force: bool = False, progress: bool = True) -> 
     return Run(plan, manifest, skipped=False)
 
 
-def _artefacts(notebook: Path) -> dict[str, str]:
-    found = {"notebook.ipynb": documents.digest(notebook.read_bytes())}
-    for path in sorted(paths.weights().glob("*.safetensors")):
+def _artefacts(slug: str, executed: Path, notebook: NotebookNode) -> dict[str, str]:
+    """Digests of the notebook as it was executed and as it is committed, and of the networks."""
+    found = {
+        "notebook.ipynb": documents.digest(executed.read_bytes()),
+        paths.relative(paths.notebook(slug)): documents.digest(committed(notebook)),
+    }
+    for path in manifests.networks(slug):
         found[paths.relative(path)] = documents.digest(path.read_bytes())
     return found
 
 
-def _papermill(plan: plans.Plan, output: Path, progress: bool) -> NotebookNode:
+def committed(notebook: NotebookNode) -> str:
+    """Content of the file under version control for an executed notebook."""
+    return nbformat.writes(clean(notebook)) + "\n"
+
+
+def _papermill(plan: plans.Plan, output: Path, bar: dict[str, Any] | None) -> NotebookNode:
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
 
-    bar = {
-        "desc": f"{plan.chapter} ({plan.profile})",
-        # A terminal gets a lively bar, a log file a line now and then.
-        "mininterval": 0.1 if sys.stderr.isatty() else 5.0,
-        "leave": False,
-    }
+    if bar is not None:
+        bar |= {
+            "desc": f"{plan.chapter} ({plan.profile})",
+            # A terminal gets a lively bar, a log file a line now and then.
+            "mininterval": 0.1 if sys.stderr.isatty() else 5.0,
+            "leave": False,
+        }
     try:
         with output.with_name("run.log").open("a", encoding="utf-8") as log:
             return papermill.execute_notebook(
                 str(paths.notebook(plan.chapter)),
                 str(output),
                 parameters=plan.parameters or None,
-                progress_bar=bar if progress else False,
+                progress_bar=bar or False,
                 log_output=True,
-                cwd=str(paths.notebooks()),
+                cwd=str(paths.notebook(plan.chapter).parent),
                 kernel_manager_class=_logged_kernels(log),
             )
     except papermill.PapermillExecutionError as error:
@@ -219,8 +232,6 @@ def _logged_kernels(log: TextIO) -> type:
 
 def _source_number(plan: plans.Plan, index: int) -> tuple[int, int]:
     """Cell number in the committed notebook, and how many executions papermill added before it."""
-    import nbformat
-
     cells = nbformat.read(paths.notebook(plan.chapter), as_version=4).cells
     place = next(
         (i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])), -1
@@ -238,8 +249,6 @@ def _cell_failed(plan: plans.Plan, error: Any) -> CellFailed:
 
 
 def _kernel_died(plan: plans.Plan, output: Path) -> CellFailed:
-    import nbformat
-
     cells = nbformat.read(output, as_version=4).cells
     ran = [
         i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")
@@ -256,8 +265,6 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     The injected cell goes and counts are renumbered; times and papermill metadata go; the kernel
     is ``python3``. Outputs stay as they are, with text that arrived in pieces joined.
     """
-    import nbformat
-
     copy = nbformat.from_dict(notebook)
     copy.cells = [c for c in copy.cells if "injected-parameters" not in c.metadata.get("tags", [])]
     count = 0
@@ -291,8 +298,8 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 def record(plan: plans.Plan) -> list[Path]:
     """Promote a finished run to what is under version control.
 
-    The manifest goes to ``data/results/``. The executed notebook goes to ``notebooks/`` if the
-    run's profile is the default of the chapter's parameters cell, or if it is a page.
+    The manifest goes to ``data/<slug>/runs/``. The executed notebook goes to ``notebooks/`` if the
+    run's profile is the one whose values stand in the chapter's parameters cell.
 
     Returns
     -------
@@ -305,8 +312,6 @@ def record(plan: plans.Plan) -> list[Path]:
         If no such run has finished, it has overrides, its sources have changed since (packages may
         differ: it may come from another machine), or the notebook breaks a rule of `guard`.
     """
-    import nbformat
-
     if plan.overrides:
         raise ValueError("record: a run with overrides cannot be recorded; make it a profile")
     changed = plan.changed()
@@ -315,24 +320,13 @@ def record(plan: plans.Plan) -> list[Path]:
     if set(changed) - {"packages"}:
         raise ValueError(f"record: changed since the run: {', '.join(changed)}; run it again")
     manifest = manifests.read(plan.folder / "manifest.json")
-    notebook = clean(nbformat.read(plan.folder / "notebook.ipynb", as_version=4))
-    is_page = plan.chapter == manifests.PAGE
-    promoted = is_page or plan.profile == parameters.parameters(plan.chapter)["profile"].default
-    if promoted:
-        faults = _faults(notebook, plan.chapter, is_page)
+    notebook = nbformat.read(plan.folder / "notebook.ipynb", as_version=4)
+    written = [paths.run(plan.chapter, plan.profile)]
+    if plan.profile == parameters.parameters(plan.chapter)["profile"].default:
+        faults = guard.chapter_faults(clean(notebook), claims.load(plan.chapter))
         if faults:
             raise ValueError(f"record: {plan.chapter} breaks the rules:\n  " + "\n  ".join(faults))
-    written = []
-    if not is_page:
-        written.append(paths.run(plan.chapter, plan.profile))
-        documents.write_json(written[-1], manifest)
-    if promoted:
         written.append(paths.notebook(plan.chapter))
-        documents.write_text(written[-1], nbformat.writes(notebook) + "\n")
+        documents.write_text(written[-1], committed(notebook))
+    documents.write_json(written[0], manifest)
     return written
-
-
-def _faults(notebook: Mapping[str, Any], chapter: str, is_page: bool) -> list[str]:
-    if is_page:
-        return guard.page_faults(notebook)
-    return guard.chapter_faults(notebook, claims.load(chapter))

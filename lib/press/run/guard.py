@@ -182,9 +182,10 @@ def claim_places(notebook: Mapping[str, Any], document: Mapping[str, Any]) -> li
     return faults
 
 
-_PAGE_RULES = (
+_RULES = (
     execution_counts,
     kernel,
+    one_parameters_cell,
     no_papermill_traces,
     no_errors,
     no_absolute_paths,
@@ -195,15 +196,7 @@ _PAGE_RULES = (
 )
 
 
-def page_faults(notebook: Mapping[str, Any]) -> list[str]:
-    """Faults of a page without parameters, such as the scoreboard."""
-    return [fault for rule in _PAGE_RULES for fault in rule(notebook)]
-
-
 def chapter_faults(notebook: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """Faults of a chapter; `document` holds its claims."""
-    return [
-        *page_faults(notebook),
-        *one_parameters_cell(notebook),
-        *claim_places(notebook, document),
-    ]
+    found = [fault for rule in _RULES for fault in rule(notebook)]
+    return [*found, *claim_places(notebook, document)]

@@ -1,11 +1,22 @@
-"""Parameters of a chapter, from its parameters cell and its profiles."""
+"""Parameters of a chapter, from its parameters cell and its profiles.
+
+The truth about parameters is the chapter's ``parameters`` cell: names, types and values (those of
+the ``laptop`` profile) are read from it by papermill, and each comment begins with the range or the
+choices::
+
+    profile = "laptop"  # {smoke, laptop, gpu} name of the profile
+    seed = 0  # [0, 2**31-1] random seed
+    steps = [5, 10, 20]  # [1, 1000] numbers of steps
+
+A list holds at least one whole number, each in the range. Everything here refuses a bad request
+with `ValueError` before anything is computed.
+"""
 
 from __future__ import annotations
 
 import ast
 import operator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from press import paths
@@ -24,7 +35,7 @@ _ARITHMETIC = {
 }
 
 
-_KINDS = (bool, int, float, str)
+_KINDS = (bool, int, float, str, list)
 
 
 @dataclass(frozen=True)
@@ -35,10 +46,10 @@ class Parameter:
     ----------
     name : str
         Name in the parameters cell.
-    default : bool, int, float or str
+    default : bool, int, float, str or list of int
         Value in the cell; its type is the parameter's type.
     low, high : float, optional
-        Closed range of a number, or of each number in a text.
+        Closed range of a number, or of each number in a list.
     choices : tuple of str
         Allowed texts; empty for any.
     help : str
@@ -60,7 +71,7 @@ class Parameter:
             return f"one of {', '.join(self.choices)}"
         if self.low is None:
             return kind
-        kind = "whole numbers with commas between, each" if kind == "str" else kind
+        kind = "whole numbers, at least one, each" if kind == "list" else kind
         return f"{kind} in [{self.low}, {self.high}]"
 
 
@@ -167,13 +178,13 @@ def check_value(parameter: Parameter, value: Any) -> Any:
         raise ValueError(message)
     if parameter.choices and value not in parameter.choices:
         raise ValueError(f"{message}; {nearest(value, parameter.choices)}")
-    if parameter.low is not None:
-        try:
-            numbers = [int(word) for word in value.split(",")] if kind is str else [value]
-        except ValueError as error:
-            raise ValueError(message) from error
-        if not all(parameter.low <= number <= parameter.high for number in numbers):
-            raise ValueError(message)
+    numbers = value if kind is list else [value]
+    if kind is list and not (value and all(type(number) is int for number in value)):
+        raise ValueError(message)
+    if parameter.low is not None and not all(
+        parameter.low <= number <= parameter.high for number in numbers
+    ):
+        raise ValueError(message)
     return value
 
 
@@ -184,7 +195,8 @@ def parse_value(parameter: Parameter, text: str) -> Any:
         return check_value(parameter, text)
     try:
         value = {"true": True, "false": False}.get(text.lower())
-        value = ast.literal_eval(text) if value is None else value
+        if value is None:
+            value = ast.literal_eval(f"[{text.strip('[]')}]" if kind is list else text)
     except (ValueError, SyntaxError):
         value = text
     return check_value(parameter, value)
@@ -214,27 +226,3 @@ def load_profile(chapter: str, profile: str) -> dict[str, Any]:
     if values.get("profile") != profile:
         raise ValueError(f"{path.name}: expected the line 'profile: {profile}'")
     return values
-
-
-def settings(chapter: str, profile: str, **overrides: Any) -> SimpleNamespace:
-    """Return the settings of a run for the chapter's setup cell.
-
-    Parameters
-    ----------
-    chapter, profile : str
-        Names.
-    **overrides
-        Parameters of the chapter. One that is 0, False, None or empty takes the profile's value.
-
-    Raises
-    ------
-    ValueError
-        If the profile or a parameter is unknown.
-    """
-    values = load_profile(chapter, profile)
-    for name, value in overrides.items():
-        if name not in values:
-            raise ValueError(f"parameter: got {name!r}; {nearest(name, values)}")
-        if value:
-            values[name] = value
-    return SimpleNamespace(**values)

@@ -1,16 +1,4 @@
-"""What can be run: chapters, profiles, parameters, and the plan of one run.
-
-The truth about parameters is the chapter's ``parameters`` cell: names, types and defaults are read
-from it by papermill, and each comment begins with the range or the choices::
-
-    seed = 0  # [0, 2**31-1] random seed
-    profile = "laptop"  # {smoke, laptop, gpu} size of the run
-    n_mc = 0  # [0, 10_000_000] Monte Carlo samples; 0 takes the profile's value
-    steps = ""  # [1, 1000] numbers of steps, as in "5,10"; "" takes the profile's value
-
-A range on a text makes it a list of whole numbers with commas between.
-Everything here refuses a bad request with `ValueError` before anything is computed.
-"""
+"""The plan of one run: a request that was checked, and what it depends on."""
 
 from __future__ import annotations
 
@@ -20,17 +8,11 @@ from typing import TYPE_CHECKING, Any
 from press import documents, paths
 from press.documents import nearest
 from press.judge import manifests
+from press.run.parameters import check_value, load_profile, parameters, parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-from press.run.parameters import (
-    check_value,
-    load_profile,
-    parameters,
-    parse_value,
-)
 
 
 @dataclass(frozen=True)
@@ -40,7 +22,7 @@ class Plan:
     Parameters
     ----------
     chapter, profile : str
-        What to run; a page without profiles has the profile ``"page"``.
+        What to run.
     parameters : dict
         All parameters with their values.
     overrides : dict
@@ -95,8 +77,7 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     ------
     ValueError
         If a name is unknown, a type is wrong, a value is out of range, the profile does not set
-        exactly the parameters of the chapter, or an override stands for the profile's value and so
-        would change nothing (see `settings`).
+        exactly the parameters of the chapter.
     """
     known = parameters(chapter)
     values = load_profile(chapter, profile)
@@ -121,20 +102,9 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
         )
         if value == values[name]:
             continue
-        if not value and value == known[name].default:
-            raise ValueError(
-                f"parameter {name}: {value!r} stands for the profile's value, {values[name]!r}; "
-                "to run with it, make a profile"
-            )
         changed[name] = value
     label = f"{profile}-{documents.digest(repr(sorted(changed.items())))[:8]}"
     folder = paths.working() / chapter / (label if changed else profile)
     merged = {**values, **changed}
     found = manifests.inputs(chapter, profile, merged)
     return Plan(chapter, profile, merged, changed, folder, found)
-
-
-def page_plan(name: str = manifests.PAGE) -> Plan:
-    """Plan of a page that has neither profiles nor parameters, such as the scoreboard."""
-    folder = paths.working() / name / "page"
-    return Plan(name, "page", {}, {}, folder, manifests.inputs(name, "page", {}))

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from press import documents, paths
-from press.judge import manifests
+import nbformat
+
+from press import closure, documents, paths
 from press.run import execution, safety
+from press.show import pages
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterator
+    from pathlib import Path
 
-
-_SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks", "data")
-
-
+_SOURCES = ("_config.yml", "_toc.yml", "README.md", "CHANGELOG.md", "book", "notebooks", "data")
 _BUILD = ["-c", "import sys; from jupyter_book.cli.main import main; sys.exit(main())", "build"]
-
-
 _STRICT = ["-n", "-W", "--keep-going", "-q"]
 
 
@@ -30,9 +29,7 @@ class BuildFailed(RuntimeError):
 
 
 def stage(target: Path, done: list[execution.Run]) -> None:
-    """Copy the book's sources to `target` with the fresh notebooks and manifests in place."""
-    import nbformat
-
+    """Copy the book's sources to `target` with fresh notebooks, manifests and pages in place."""
     for name in _SOURCES:
         source = paths.root() / name
         if source.is_dir():
@@ -40,24 +37,33 @@ def stage(target: Path, done: list[execution.Run]) -> None:
         elif source.is_file():
             shutil.copy2(source, target / name)
     for run in done:
-        notebook = execution.clean(nbformat.read(run.notebook, as_version=4))
-        nbformat.write(
-            notebook, target / paths.notebook(run.plan.chapter).relative_to(paths.root())
-        )
-        if run.plan.chapter != manifests.PAGE:
-            documents.write_json(
-                target / paths.run(run.plan.chapter, run.plan.profile).relative_to(paths.root()),
-                run.manifest,
-            )
+        notebook = execution.committed(nbformat.read(run.notebook, as_version=4))
+        slug, profile = run.plan.chapter, run.plan.profile
+        documents.write_text(target / paths.relative(paths.notebook(slug)), notebook)
+        documents.write_json(target / paths.relative(paths.run(slug, profile)), run.manifest)
+    with _root(target):
+        pages.write()
+
+
+@contextlib.contextmanager
+def _root(folder: Path) -> Iterator[None]:
+    """Let the book's root be `folder` for a while."""
+    before = os.environ.get(paths.ROOT_VARIABLE)
+    os.environ[paths.ROOT_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[paths.ROOT_VARIABLE]
+        if before is not None:
+            os.environ[paths.ROOT_VARIABLE] = before
 
 
 def _fingerprint(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [
-        f"{path.relative_to(folder).as_posix()} {documents.digest(path.read_bytes())}"
-        for path in files
-    ]
-    return documents.digest("\n".join(lines))
+    """One digest of everything the rendered book is made of: sources, and our code."""
+    code = [path for wing in closure.WINGS for path in (closure.LIB / wing).rglob("*.py")]
+    sources = [path for path in folder.rglob("*") if path.is_file()]
+    parts = (documents.digest_files(code, closure.LIB), documents.digest_files(sources, folder))
+    return documents.digest(" ".join(parts))
 
 
 def render(done: list[execution.Run], *, force: bool = False) -> Path:

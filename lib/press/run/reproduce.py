@@ -6,24 +6,26 @@ staged copy in which the fresh notebooks and manifests take the place of the com
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from press import documents, paths
+import psutil
+
+from press import paths
 from press.judge import claims, manifests, rule
-from press.run import execution, safety
-from press.run import plans as runs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+from press.run import execution, plans
 from press.run.render import render
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 PROFILE = "laptop"
+# A chapter with networks takes about 2 GiB; twice that leaves room for everything else.
+_MEMORY = 4 * 2**30
 
 
 @dataclass
@@ -50,6 +52,12 @@ class Outcome:
         return 1 if self.worse else 0
 
 
+def jobs_here() -> int:
+    """Chapters that may run side by side: one a core, as far as the memory goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, psutil.virtual_memory().available // _MEMORY))
+
+
 def reproduce(
     say: Callable[[str], None],
     *,
@@ -57,6 +65,7 @@ def reproduce(
     force: bool = False,
     progress: bool = True,
     book: bool = True,
+    jobs: int | None = None,
 ) -> Outcome:
     """Run every chapter, judge its claims, render the book.
 
@@ -72,42 +81,59 @@ def reproduce(
         Show progress bars.
     book : bool
         Render the book afterwards.
+    jobs : int, optional
+        Chapters that run side by side; default `jobs_here`. Their numbers do not depend on it.
 
     Raises
     ------
     ValueError
         If a chapter or the profile is not fit to run, before any of them runs.
     CellFailed
-        If a cell fails; chapters that finished before are kept.
+        If a cell fails; chapters that finish are kept.
     BuildFailed
         If the book does not render without a warning.
     """
-    plans = [runs.plan(chapter, profile) for chapter in paths.chapters()]
-    if not plans:
-        raise ValueError("no chapter found in notebooks/")
+    todo = [plans.plan(slug, profile) for slug in paths.chapters()]
+    if not todo:
+        raise ValueError("_toc.yml names no chapter in notebooks/")
+    done = _execute(todo, say, force, progress, jobs or jobs_here())
     outcome = Outcome()
-    done = []
-    for place, plan in enumerate(plans, 1):
-        started = time.monotonic()
-        run = execution.execute(plan, force=force, progress=progress)
-        done.append(run)
-        found = claims.verdicts(plan.chapter, manifests.metrics_of(run.manifest))
-        outcome.found[plan.chapter] = found
-        outcome.worse += compare(plan.chapter, profile, found)
-        spent = "finished earlier" if run.skipped else f"{time.monotonic() - started:.0f} s"
-        say(f"[{place}/{len(plans)}] {plan.chapter} ({profile}): {spent}; {summary(found)}")
-    fresh = _overlay(done)
-    with _environment(paths.RESULTS_VARIABLE, str(fresh)):
-        page = _page(force, progress)
+    for run in done:
+        slug = run.plan.chapter
+        outcome.found[slug] = claims.verdicts(slug, manifests.metrics_of(run.manifest))
+        outcome.worse += compare(slug, profile, outcome.found[slug])
     if book:
         say("rendering the book ...")
-        outcome.start_page = render([*done, *page], force=force)
+        outcome.start_page = render(done, force=force)
     return outcome
 
 
-def summary(found: dict[str, str]) -> str:
-    """Verdict counts of one chapter in a line."""
-    return rule.tally(found.values())
+def _execute(
+    todo: list[plans.Plan], say: Callable[[str], None], force: bool, progress: bool, jobs: int
+) -> list[execution.Run]:
+    """Execute plans side by side; the first failure is raised when the others have ended."""
+    started = time.monotonic()
+    pool = ThreadPoolExecutor(min(jobs, len(todo)))
+    try:
+        waiting = {
+            pool.submit(
+                execution.execute, plan, force=force, progress=progress, position=place
+            ): plan
+            for place, plan in enumerate(todo)
+        }
+        for count, future in enumerate(as_completed(waiting), 1):
+            if future.exception() is not None:
+                continue
+            plan, run = waiting[future], future.result()
+            found = claims.verdicts(plan.chapter, manifests.metrics_of(run.manifest))
+            spent = time.monotonic() - started
+            when = "finished earlier" if run.skipped else f"done after {spent:.0f} s"
+            name = f"{plan.chapter} ({plan.profile})"
+            say(f"[{count}/{len(todo)}] {name}: {when}; {rule.tally(found.values())}")
+        return [future.result() for future in waiting]
+    finally:
+        # After an interruption nothing new starts; what ran has lost its kernel and ends.
+        pool.shutdown(cancel_futures=True)
 
 
 def compare(chapter: str, profile: str, found: dict[str, str]) -> list[str]:
@@ -118,33 +144,3 @@ def compare(chapter: str, profile: str, found: dict[str, str]) -> list[str]:
     recorded = claims.verdicts(chapter, manifests.metrics_of(before))
     lost = rule.worse(recorded, found)
     return [f"{chapter} {name}: was {old}, is {new}" for name, (old, new) in lost.items()]
-
-
-def _overlay(done: list[execution.Run]) -> Path:
-    """Folder with the fresh manifests under the names of the recorded ones."""
-    target = paths.working() / "fresh"
-    with safety.replacing(target) as folder:
-        for run in done:
-            documents.write_json(
-                folder / run.plan.chapter / f"{run.plan.profile}.json", run.manifest
-            )
-    return target
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-def _page(force: bool, progress: bool) -> list[execution.Run]:
-    if not paths.notebook(manifests.PAGE).is_file():
-        return []
-    return [execution.execute(runs.page_plan(), force=force, progress=progress)]

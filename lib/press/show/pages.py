@@ -1,233 +1,43 @@
-"""The ledger's pages: one line per claim, paper beside reproduction, the scoreboard.
-
-Pure functions from claims, metrics and manifests to a `Display` (HTML and plain text). The look is
-the business of the book's style sheet; here are only classes. Tables have a caption, header cells
-with a scope, and sit in a scrollable region, so a phone shows them without a page that is too wide.
-"""
+"""Pages and lists that are made from claims and recorded runs: nothing in them is typed in."""
 
 from __future__ import annotations
 
 import html
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
-from press.judge import claims, rule
-from press.judge.rule import NOT_TRIED, REPRODUCED, Metric
+from press import paths
+from press.documents import write_text
+from press.judge import claims, manifests, rule
+from press.judge.manifests import metrics_of
+from press.judge.rule import NOT_TRIED
+from press.show.tables import DASH, Cell, Display, table, text_cell
+from press.show.verdicts import measured_cell, reported, verdict_cell, with_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-from press.judge.manifests import metrics_of
-from press.show.tables import DASH, Cell, Display, _cell, digits, inline_html, number_html, table
+INTRODUCTION = """\
+% Made by `python -m press pages`; do not edit.
 
-SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
+(scoreboard)=
+# Scoreboard
 
-
-UNKNOWN = "not available to us"
-
-
-def badge(verdict: str) -> str:
-    """HTML of a verdict; it says the verdict in words, the colour is decoration."""
-    return f'<span class="db-badge db-{verdict.replace(" ", "-")}">{verdict}</span>'
-
-
-def bound_text(condition: Mapping[str, Any]) -> str:
-    """Threshold of a condition, for example ``"≤ 1e-10 rel."``."""
-    value, unit = condition["value"], condition.get("unit")
-    if condition["op"] == "between":
-        text = f"in [{digits(value[0], exact=True)}, {digits(value[1], exact=True)}]"
-    else:
-        text = f"{SIGNS[condition['op']]} {digits(value, exact=True)}"
-    return f"{text} {unit}" if unit else text
+Every claim of every chapter, and what became of it.
+A verdict follows from the conditions in `data/<chapter>/claims.yaml`, by one rule: **reproduced** if all hold (where there is a confidence interval, at both of its ends), **partly** if some do or a looser threshold is met, **not reproduced** if none does, and **not tried** if nothing was measured.
+The tables are made from the claims and from the recorded runs in `data/<chapter>/runs/`; nothing on this page is typed in.
+Each claim links to the place where its chapter measures it.
+A value in brackets is a 95 % confidence interval, $n$ the number of independent repetitions behind it.
+"""
+OPEN, CLOSE = "<!-- chapters -->", "<!-- /chapters -->"
 
 
-def _by_threshold(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
-    default = claim["kind"] == "identity" and condition["op"] in ("<=", "<")
-    return condition.get("show", "threshold" if default else "value") == "threshold"
-
-
-def value_text(metric: Metric, unit: str | None = None) -> str:
-    """Value with its interval, unit and repetitions, rounded to three significant digits."""
-    text = digits(metric.value)
-    if metric.ci is not None:
-        text += f" [{digits(metric.ci[0])}, {digits(metric.ci[1])}]"
-    unit = metric.unit or unit
-    text += f" {unit}" if unit else ""
-    return text + (f" (n = {metric.n})" if metric.n is not None else "")
-
-
-def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> str:
-    """Say what was measured for a claim, one part per condition.
-
-    Parameters
-    ----------
-    claim : dict
-        One claim.
-    metrics : dict of Metric
-        Metrics by name.
-    exact : bool
-        Show every value. Otherwise an error of roundoff size (and anything whose condition says
-        ``show: threshold``) reads as its threshold when it holds, so that the page does not depend
-        on the machine.
-    """
-    parts = []
-    for condition in claim["conditions"]:
-        metric = metrics.get(condition["metric"])
-        if metric is None:
-            parts.append(f"{condition['metric']} {DASH}")
-            continue
-        holds = rule.condition_verdict(condition, metric) == "holds"
-        if holds and not exact and _by_threshold(claim, condition):
-            parts.append(f"{condition['metric']} {bound_text(condition)}")
-        else:
-            parts.append(f"{condition['metric']} {value_text(metric, condition.get('unit'))}")
-    return "; ".join(parts)
-
-
-def _named_html(text: str) -> str:
-    """HTML of ``name value; name value`` with the names set as code."""
-    parts = [part.partition(" ") for part in text.split("; ")]
-    return "<br>".join(
-        f"<code>{html.escape(name)}</code> {number_html(rest)}" for name, _, rest in parts
-    )
-
-
-def asked_text(claim: Mapping[str, Any]) -> str:
-    """Thresholds of a claim, one part per condition."""
-    return "; ".join(bound_text(condition) for condition in claim["conditions"])
-
-
-def _reported(claim: Mapping[str, Any]) -> str:
-    if claim["reported"] is not None:
-        return claim["reported"]
-    return UNKNOWN if claim["origin"] == "paper" else "beyond the paper"
-
-
-def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata: dict) -> Display:
-    """Build the line that `Ledger.check` shows: verdict, statement, measured, asked."""
-    verdict = rule.claim_verdict(claim, metrics)
-    measured, asked = measured_text(claim, metrics, exact=False), asked_text(claim)
-    reason = "" if verdict == REPRODUCED else claim.get("reason", "")
-    markup = (
-        f'<div class="db-claim" id="claim-{claim["id"]}">{badge(verdict)} '
-        f'<strong class="db-id">{claim["id"]}</strong> '
-        f'<span class="db-statement">{inline_html(claim["statement"])}</span> '
-        f'<span class="db-measured">Measured: {_named_html(measured).replace("<br>", "; ")} '
-        f"(asked: {number_html(asked)})</span>"
-    )
-    if reason:
-        markup += f' <span class="db-reason">{inline_html(reason)}</span>'
-    text = (
-        f"[{verdict}] {claim['id']}: {claim['statement']} | measured: {measured} | asked: {asked}"
-    )
-    return Display(markup + "</div>", text + (f" | why: {reason}" if reason else ""), metadata)
-
-
-def _verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell:
-    """Make the first cell of a claim: identifier, linked to its place on a page, and verdict."""
-    link = f'<a href="{page}#claim-{claim["id"]}">{claim["id"]}</a>'
-    return Cell(f"{link}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
-
-
-def _measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
-    """List what was measured for every condition, with the threshold it had to meet."""
-    measured = measured_text(claim, metrics, exact).split("; ")
-    asked = [bound_text(condition) for condition in claim["conditions"]]
-    markup = [
-        f'{_named_html(value)} <span class="db-note">({number_html(bound)})</span>'
-        for value, bound in zip(measured, asked, strict=True)
-    ]
-    text = [f"{value} ({bound})" for value, bound in zip(measured, asked, strict=True)]
-    return Cell("<br>".join(markup), "; ".join(text))
-
-
-def _with_note(cell: Cell, note: str) -> Cell:
-    return Cell(
-        f'{cell.html}<div class="db-note">{inline_html(note)}</div>', f"{cell.text} | {note}"
-    )
-
-
-def _joined(*cells: Cell) -> Cell:
-    return Cell("".join(c.html for c in cells), "".join(c.text for c in cells))
-
-
-def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    cells = []
-    for manifest in others:
-        metrics = metrics_of(manifest)
-        verdict = rule.claim_verdict(claim, metrics)
-        if verdict == NOT_TRIED:
-            continue
-        text = measured_text(claim, metrics, exact=True)
-        name = manifest["profile"]
-        cells.append(
-            Cell(
-                f'<div class="db-other">{html.escape(name)}: {_named_html(text)} '
-                f"{badge(verdict)}</div>",
-                f" | {name}: {text} ({verdict})",
-            )
-        )
-    return cells
-
-
-def _why(claim: Mapping[str, Any], verdict: str) -> str:
-    reason = claim.get("reason", "") if verdict != REPRODUCED else ""
-    return f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
-
-
-def paper_table(
-    document: Mapping[str, Any],
-    metrics: Mapping[str, Metric],
-    profile: str,
-    others: Sequence[Mapping[str, Any]] = (),
-    metadata: dict[str, Any] | None = None,
-) -> Display:
-    """Paper beside reproduction, one row per claim of a chapter.
-
-    Parameters
-    ----------
-    document : dict
-        Facts and claims, from `press.judge.claims.load`.
-    metrics : dict of Metric
-        What this run measured.
-    profile : str
-        Profile of this run.
-    others : sequence of dict
-        Manifests of other profiles, shown below this run's values.
-    metadata : dict, optional
-        Metadata of the output.
-    """
-    rows = []
-    for claim in document["claims"]:
-        verdict = rule.claim_verdict(claim, metrics)
-        more = _other_runs(claim, others)
-        rows.append(
-            [
-                _verdict_cell(claim, verdict),
-                _with_note(_cell(claim["statement"]), claim["place"]),
-                _cell(_reported(claim)),
-                _joined(
-                    _with_note(_measured_cell(claim, metrics, exact=False), _why(claim, verdict)),
-                    *more,
-                ),
-            ]
-        )
-    head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
-    shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")
-    lines = [f"{row[0].text} paper: {row[2].text}; measured: {row[3].text}" for row in rows]
-    return Display(shown.html, "\n".join(lines), metadata or {})
-
-
-def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Display:
-    """Short table of verdicts for the top of a chapter."""
-    rows = []
-    for claim in document["claims"]:
-        verdict = rule.claim_verdict(claim, metrics)
-        link = Cell(f'<a href="#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"])
-        rows.append([link, _cell(claim["statement"]), Cell(badge(verdict), verdict)])
-    found = [row[2].text for row in rows]
-    caption = f"{len(found)} claims: {rule.tally(found)}"
-    shown = table(caption, ("Claim", "Statement", "Verdict"), rows)
-    return Display(shown.html, caption)
+def _page(slug: str) -> str:
+    """Address of a chapter in the rendered book, as the scoreboard links it."""
+    page = paths.notebook(slug).with_suffix(".html")
+    return os.path.relpath(page, paths.root() / "book").replace(os.sep, "/")
 
 
 def _commit(manifest: Mapping[str, Any]) -> str:
@@ -250,7 +60,7 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
             rows.append(
                 [
                     Cell(
-                        f'<a href="{chapter}.html">{html.escape(document["title"])}</a>',
+                        f'<a href="{_page(chapter)}">{html.escape(document["title"])}</a>',
                         document["title"],
                     ),
                     _plain(manifest["profile"]),
@@ -272,10 +82,10 @@ def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, An
     if manifest is not None:
         run = [manifest["profile"], manifest["device"], manifest["date"][:10], _commit(manifest)]
     return [
-        _verdict_cell(claim, rule.claim_verdict(claim, metrics), f"{chapter}.html"),
-        _with_note(_cell(claim["statement"]), f"{claim['kind']}, {origin}"),
-        _cell(_reported(claim)),
-        _measured_cell(claim, metrics, exact=True),
+        verdict_cell(claim, rule.claim_verdict(claim, metrics), _page(chapter)),
+        with_note(text_cell(claim["statement"]), f"{claim['kind']}, {origin}"),
+        text_cell(reported(claim)),
+        measured_cell(claim, metrics, exact=True),
         Cell("<br>".join(map(html.escape, run)), ", ".join(run)),
     ]
 
@@ -292,13 +102,77 @@ def claims_table(
     return table(f"Claims of {document['title']}", head, rows, "db-claims")
 
 
-def scoreboard() -> Display:
-    """Every claim of every chapter; a pure function of ``data/paper`` and ``data/results``."""
-    from press.judge import manifests
+def _raw(display: Display) -> str:
+    return f"```{{raw}} html\n{display.html}\n```"
 
-    book, found = claims.load_book(), manifests.load_all()
-    parts = [runs_table(book, found)]
-    for chapter, document in book.items():
-        own = [manifest for manifest in found if manifest["chapter"] == chapter]
-        parts.append(claims_table(chapter, document, own))
-    return Display("\n".join(part.html for part in parts), "\n\n".join(part.text for part in parts))
+
+def scoreboard() -> str:
+    """Text of the scoreboard page: a section a part of the book, a table a chapter."""
+    book = claims.load_book()
+    runs = {slug: manifests.of_chapter(slug) for slug in book}
+    parts = [
+        INTRODUCTION,
+        "## Recorded runs",
+        _raw(runs_table(book, [run for found in runs.values() for run in found])),
+    ]
+    for caption, slugs in paths.contents().items():
+        parts.append(f"## {caption}")
+        for slug in (slug for slug in slugs if slug in book):
+            title, found = book[slug]["title"], _raw(claims_table(slug, book[slug], runs[slug]))
+            parts += [f"### {title}", found]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _tally(slug: str) -> str:
+    """Verdicts of a chapter's run at its own profile, in words."""
+    found = manifests.recorded(slug, "laptop")
+    metrics = {} if found is None else metrics_of(found)
+    return rule.tally(rule.claim_verdict(c, metrics) for c in claims.load(slug)["claims"])
+
+
+def readme_list() -> str:
+    """Table of chapters for README."""
+    rows = ["| | chapter | paper | what the chapter does | verdicts |", "|---|---|---|---|---|"]
+    for number, (slug, document) in enumerate(claims.load_book().items(), 1):
+        paper = document["paper"]
+        where = f"{', '.join(_surname(name) for name in paper['authors'])} {paper['year']}"
+        if "arxiv" in paper:
+            where += f", [arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})"
+        link = f"[{document['title']}]({paths.relative(paths.notebook(slug))})"
+        rows.append(f"| {number} | {link} | {where} | {document['summary']} | {_tally(slug)} |")
+    return "\n".join(rows)
+
+
+def _surname(name: str) -> str:
+    return name.rsplit(" ", 1)[-1]
+
+
+def landing_list() -> str:
+    """Definition list of chapters for the landing page."""
+    entries = []
+    for slug, document in claims.load_book().items():
+        page = paths.relative(paths.notebook(slug)).removesuffix(".ipynb")
+        entries.append(f"{{doc}}`/{page}`\n: {document['summary']}\n  *{_tally(slug)}.*")
+    return "\n\n".join(entries)
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page with its text; in the others only what stands between two markers."""
+    found = {paths.root() / "book" / "scoreboard.md": scoreboard()}
+    lists = {"README.md": readme_list, "book/index.md": landing_list}
+    for name, make in lists.items():
+        path = paths.root() / name
+        if path.is_file() and OPEN in (text := path.read_text("utf-8")):
+            inside = f"{OPEN}\n{make()}\n{CLOSE}"
+            found[path] = re.sub(f"{OPEN}.*?{CLOSE}", lambda _, new=inside: new, text, flags=re.S)
+    return found
+
+
+def write() -> list[Path]:
+    """Write all generated pages that have changed; return their paths."""
+    changed = []
+    for path, text in pages().items():
+        if not path.is_file() or path.read_text("utf-8") != text:
+            write_text(path, text)
+            changed.append(path)
+    return changed

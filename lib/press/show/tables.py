@@ -4,56 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-def number_table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Mapping[str, Sequence[float]],
-    fmt: str = "{:.3f}",
-) -> Any:
-    """Table of numbers for a notebook, one row per name.
-
-    Parameters
-    ----------
-    caption : str
-        Caption of the table.
-    columns : sequence of str
-        Headings: the first one names the rows.
-    rows : mapping of str to sequence of float
-        Values of each row; NaN is shown as a dash.
-    fmt : str
-        Format of a number.
-
-    Returns
-    -------
-    press.show.tables.Display
-    """
-    from press.show import tables
-
-    width = len(columns) - 1
-    wrong = [name for name, values in rows.items() if len(values) != width]
-    if wrong:
-        raise ValueError(f"rows[{wrong[0]!r}] must hold {width} values, one for each column")
-
-    def cell(value: float) -> tables.Cell:
-        text = tables.DASH if np.isnan(value) else fmt.format(value)
-        return tables.Cell(tables.number_html(text), text)
-
-    body = [
-        [tables.Cell(tables.inline_html(name), name), *map(cell, values)]
-        for name, values in rows.items()
-    ]
-    return tables.table(caption, columns, body)
-
 
 DASH = "–"
 
@@ -143,7 +98,8 @@ def inline_html(text: str) -> str:
 # tables
 
 
-def _cell(text: str) -> Cell:
+def text_cell(text: str) -> Cell:
+    """Make a cell of one line of Markdown."""
     return Cell(inline_html(text), text)
 
 
@@ -179,3 +135,39 @@ def table(
         plain.append(row[0].text)
         plain += [f"    {name}: {cell.text}" for name, cell in zip(head[1:], row[1:], strict=True)]
     return Display(markup, "\n".join(plain))
+
+
+def number_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[float]],
+    fmt: str = "{:.3f}",
+) -> Display:
+    """Table of numbers for a notebook, one row per name.
+
+    Parameters
+    ----------
+    caption : str
+        Caption of the table.
+    columns : sequence of str
+        Headings: the first one names the rows.
+    rows : mapping of str to sequence of float
+        Values of each row; NaN is shown as a dash.
+    fmt : str
+        Format of a number.
+
+    Returns
+    -------
+    press.show.tables.Display
+    """
+    width = len(columns) - 1
+    wrong = [name for name, values in rows.items() if len(values) != width]
+    if wrong:
+        raise ValueError(f"rows[{wrong[0]!r}] must hold {width} values, one for each column")
+
+    def cell(value: float) -> Cell:
+        text = DASH if value != value else fmt.format(value)
+        return Cell(number_html(text), text)
+
+    body = [[Cell(inline_html(name), name), *map(cell, values)] for name, values in rows.items()]
+    return table(caption, columns, body)

@@ -118,7 +118,7 @@ def test_metric_refuses_bad_intervals_names_and_counts():
 
 # --- files ------------------------------------------------------------------------------------
 
-FILE = "data/paper/01_demo.yaml"
+FILE = "data/demo/claims.yaml"
 
 
 def edited(book, change):
@@ -129,9 +129,9 @@ def edited(book, change):
 
 
 def test_a_good_file_loads(book):
-    document = claims.load("01_demo")
-    assert [claim["id"] for claim in document["claims"]] == ["D01", "D02"]
-    assert list(claims.load_book()) == ["01_demo"]
+    document = claims.load("demo")
+    assert [claim["id"] for claim in document["claims"]] == ["demo-01", "demo-02"]
+    assert list(claims.load_book()) == ["demo"]
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_a_good_file_loads(book):
         (lambda d: d["claims"][1]["conditions"][0].update(value=0.5), "conditions/0/value"),
         (lambda d: d["claims"][1]["conditions"][0].update(value=[2, 1]), "is empty"),
         (lambda d: d["claims"][1]["conditions"][0].update(partly=[0, 1]), "must be looser"),
-        (lambda d: d["claims"][1].update(id="D01"), "D01 is used twice"),
-        (lambda d: d.update(chapter="02_other"), "chapter is '02_other', expected '01_demo'"),
+        (lambda d: d["claims"][1].update(id="demo-01"), "demo-01 is used twice"),
+        (lambda d: d.update(chapter="other"), "chapter is 'other', expected 'demo'"),
         (lambda d: d["paper"].update(arxiv="2502"), "paper/arxiv"),
         (lambda d: d["paper"].pop("code"), "'code' is a required property"),
         (lambda d: d.pop("claims"), "'claims' is a required property"),
@@ -159,7 +159,7 @@ def test_a_good_file_loads(book):
 def test_a_bad_file_is_refused_with_the_place(book, change, message):
     edited(book, change)
     with pytest.raises(ValueError, match=message):
-        claims.load("01_demo")
+        claims.load("demo")
 
 
 def test_yaml_number_without_a_point_is_explained(book):
@@ -169,18 +169,18 @@ def test_yaml_number_without_a_point_is_explained(book):
     assert "value: 1e-10" in text
     path.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"YAML reads 1e-10 as text"):
-        claims.load("01_demo")
+        claims.load("demo")
 
 
 def test_claim_ids_are_unique_over_the_book(book):
-    book.add_chapter("02_more", "D")
-    with pytest.raises(ValueError, match="D01 stands in 01_demo and in 02_more"):
+    book.add_chapter("more", "D")
+    with pytest.raises(ValueError, match="demo-01 stands in demo and in more"):
         claims.load_book()
 
 
 def test_unknown_chapter_names_the_nearest(book):
-    with pytest.raises(ValueError, match="did you mean '01_demo'"):
-        claims.load("01_dem")
+    with pytest.raises(ValueError, match="did you mean 'demo'"):
+        claims.load("dem")
 
 
 def test_claims_of_this_book_are_valid(root, monkeypatch):
@@ -196,50 +196,50 @@ def test_claims_of_this_book_are_valid(root, monkeypatch):
 
 
 def test_ledger_judges_what_it_has(book):
-    ledger = Ledger("01_demo", profile="smoke")
+    ledger = Ledger("demo", profile="smoke")
     assert set(ledger.verdicts().values()) == {"not tried"}
     ledger.record("forms", 1e-12)
     ledger.record("mean", 0.0, ci=(-2.0, 2.0), n=10)
-    assert ledger.verdicts() == {"D01": "reproduced", "D02": "partly"}
+    assert ledger.verdicts() == {"demo-01": "reproduced", "demo-02": "partly"}
     ledger.record("mean", 50.0)
-    assert ledger.verdict("D02") == "not reproduced"
+    assert ledger.verdict("demo-02") == "not reproduced"
 
 
 def test_ledger_refuses_unknown_names(book):
-    with pytest.raises(ValueError, match="did you mean '01_demo'"):
+    with pytest.raises(ValueError, match="did you mean 'demo'"):
         Ledger("1_demo")
-    with pytest.raises(ValueError, match="did you mean 'D01'"):
-        Ledger("01_demo").check("D1")
+    with pytest.raises(ValueError, match="did you mean 'demo-01'"):
+        Ledger("demo").check("D1")
 
 
 def test_check_carries_full_precision_in_the_metadata_only(book):
-    ledger = Ledger("01_demo", device="a device")
+    ledger = Ledger("demo", device="a device")
     ledger.record("mean", 1 / 3, n=3)
     ledger.record("spread", 2 / 3)
     ledger.record("forms", 1.2345e-15)
-    data, metadata = ledger.check("D02")._repr_mimebundle_()
+    data, metadata = ledger.check("demo-02")._repr_mimebundle_()
     assert [m["value"] for m in metadata["diffbook"]["metrics"]] == [1 / 3, 2 / 3]
     assert metadata["diffbook"]["device"] == "a device"
     assert "0.333" in data["text/plain"]
     assert "0.3333" not in data["text/plain"] + data["text/html"]
-    assert 'id="claim-D02"' in data["text/html"]
+    assert 'id="claim-demo-02"' in data["text/html"]
 
 
 def test_roundoff_is_shown_as_its_threshold(book):
     shown = []
     for error in (1.2345e-15, 7.7e-13):
-        ledger = Ledger("01_demo")
+        ledger = Ledger("demo")
         ledger.record("forms", error)
-        shown.append(ledger.check("D01")._repr_mimebundle_()[0])
+        shown.append(ledger.check("demo-01")._repr_mimebundle_()[0])
     assert shown[0] == shown[1]
     ledger.record("forms", 3e-4)
-    failed = ledger.check("D01")
+    failed = ledger.check("demo-01")
     assert "3.00e-4" in failed.text
     assert "not reproduced" in failed.text
 
 
 def test_table_holds_all_metrics_also_unclaimed_ones(book):
-    ledger = Ledger("01_demo")
+    ledger = Ledger("demo")
     ledger.record("forms", 1e-15)
     ledger.record("extra", 4.0, note="no claim uses it")
     metadata = ledger.table().metadata
@@ -247,20 +247,20 @@ def test_table_holds_all_metrics_also_unclaimed_ones(book):
 
 
 def test_documents_are_not_shared_between_ledgers(book):
-    first = Ledger("01_demo")
+    first = Ledger("demo")
     before = copy.deepcopy(first.document)
     first.record("forms", 1.0)
     first.table()
-    assert Ledger("01_demo").document == before
-    assert Ledger("01_demo").metrics == {}
+    assert Ledger("demo").document == before
+    assert Ledger("demo").metrics == {}
 
 
 def test_the_ledger_names_the_gpu_that_torch_uses(book, monkeypatch):
-    ledger = claims_ledger.Ledger("01_demo")
+    ledger = claims_ledger.Ledger("demo")
     ledger.record("forms", 0.0)
 
     def device(ledger):
-        return ledger.check("D01").metadata[claims_ledger.METADATA_KEY]["device"]
+        return ledger.check("demo-01").metadata[claims_ledger.METADATA_KEY]["device"]
 
     gpu = types.SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "NVIDIA H200")
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=gpu))

@@ -11,7 +11,7 @@ import pytest
 from press import documents, ledger
 from press.run import execution, parameters, plans, safety
 
-NOTEBOOK = "notebooks/01_demo.ipynb"
+NOTEBOOK = "notebooks/core/demo.ipynb"
 
 
 def edit_cell(book, index, source):
@@ -25,7 +25,7 @@ def edit_cell(book, index, source):
 
 
 def test_parameters_are_read_from_the_cell(book):
-    found = parameters.parameters("01_demo")
+    found = parameters.parameters("demo")
     assert list(found) == ["seed", "profile", "n_draws", "wait", "broken"]
     assert (found["seed"].low, found["seed"].high) == (0, 2**31 - 1)
     assert found["profile"].choices == ("smoke", "laptop")
@@ -57,7 +57,7 @@ def test_comment_that_is_no_range_is_refused(comment):
 def test_line_that_papermill_would_drop_is_refused(book):
     edit_cell(book, 1, "seed = 0  # [0, 9] seed\nn = 0  # [0, 9] n = 0 takes the default")
     with pytest.raises(ValueError, match="papermill cannot read the line of n"):
-        parameters.parameters("01_demo")
+        parameters.parameters("demo")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_line_that_papermill_would_drop_is_refused(book):
     ],
 )
 def test_values_are_read_in_the_type_of_the_parameter(book, name, text, value):
-    found = parameters.parse_value(parameters.parameters("01_demo")[name], text)
+    found = parameters.parse_value(parameters.parameters("demo")[name], text)
     assert found == value
     assert type(found) is type(value)
 
@@ -92,7 +92,7 @@ def test_values_are_read_in_the_type_of_the_parameter(book, name, text, value):
 )
 def test_bad_values_are_refused(book, name, text, message):
     with pytest.raises(ValueError, match=message):
-        parameters.parse_value(parameters.parameters("01_demo")[name], text)
+        parameters.parse_value(parameters.parameters("demo")[name], text)
 
 
 def test_text_with_a_range_is_a_list_of_whole_numbers():
@@ -107,23 +107,23 @@ def test_text_with_a_range_is_a_list_of_whole_numbers():
 
 
 def test_settings_replace_what_is_not_zero(book):
-    cfg = parameters.settings("01_demo", "smoke", n_draws=0, wait=0.5, broken=False)
+    cfg = parameters.settings("demo", "smoke", n_draws=0, wait=0.5, broken=False)
     assert (cfg.profile, cfg.n_draws, cfg.wait, cfg.broken) == ("smoke", 5, 0.5, False)
-    assert parameters.settings("01_demo", "laptop").n_draws == 10
+    assert parameters.settings("demo", "laptop").n_draws == 10
 
 
 def test_settings_refuse_unknown_names(book):
     with pytest.raises(ValueError, match="did you mean 'laptop'"):
-        parameters.settings("01_demo", "labtop")
+        parameters.settings("demo", "labtop")
     with pytest.raises(ValueError, match="did you mean 'n_draws'"):
-        parameters.settings("01_demo", "laptop", n_draw=3)
+        parameters.settings("demo", "laptop", n_draw=3)
 
 
 def test_plan_of_a_profile_and_of_an_override(book):
-    plain = plans.plan("01_demo", "smoke")
-    same = plans.plan("01_demo", "smoke", {"n_draws": "5"})
-    other = plans.plan("01_demo", "smoke", {"n_draws": "6"})
-    assert plain.folder == book.root / "results" / "01_demo" / "smoke"
+    plain = plans.plan("demo", "smoke")
+    same = plans.plan("demo", "smoke", {"n_draws": "5"})
+    other = plans.plan("demo", "smoke", {"n_draws": "6"})
+    assert plain.folder == book.root / "results" / "demo" / "smoke"
     assert (same.folder, same.key) == (plain.folder, plain.key)
     assert other.folder.name.startswith("smoke-")
     assert len(other.folder.name) == len("smoke-") + 8
@@ -135,11 +135,11 @@ def test_plan_of_a_profile_and_of_an_override(book):
 def test_an_override_that_would_be_ignored_is_refused(book):
     # The chapter reads 0 and False as "the profile's value": the run would not be what it says.
     with pytest.raises(ValueError, match="n_draws: 0 stands for the profile's value, 10"):
-        plans.plan("01_demo", "laptop", {"n_draws": "0"})
-    book.edit_yaml("data/profiles/01_demo.laptop.yaml", broken=True)
+        plans.plan("demo", "laptop", {"n_draws": "0"})
+    book.edit_yaml("data/demo/laptop.yaml", broken=True)
     with pytest.raises(ValueError, match="broken: False stands for the profile's value, True"):
-        plans.plan("01_demo", "laptop", {"broken": "false"})
-    assert plans.plan("01_demo", "laptop", {"wait": "0.0"}).overrides == {}
+        plans.plan("demo", "laptop", {"broken": "false"})
+    assert plans.plan("demo", "laptop", {"wait": "0.0"}).overrides == {}
 
 
 @pytest.mark.parametrize(
@@ -152,31 +152,31 @@ def test_an_override_that_would_be_ignored_is_refused(book):
     ],
 )
 def test_bad_profile_is_refused(book, change, message):
-    book.edit_yaml("data/profiles/01_demo.smoke.yaml", **change)
+    book.edit_yaml("data/demo/smoke.yaml", **change)
     with pytest.raises(ValueError, match=message):
-        plans.plan("01_demo", "smoke")
+        plans.plan("demo", "smoke")
 
 
 def test_profile_must_set_every_parameter(book):
-    book.write_yaml("data/profiles/01_demo.smoke.yaml", {"profile": "smoke", "seed": 1})
+    book.write_yaml("data/demo/smoke.yaml", {"profile": "smoke", "seed": 1})
     with pytest.raises(ValueError, match="missing parameters: n_draws, wait, broken"):
-        plans.plan("01_demo", "smoke")
+        plans.plan("demo", "smoke")
 
 
 def test_key_follows_every_input(book):
     def changed(before):
-        after = plans.plan("01_demo", "smoke").inputs
+        after = plans.plan("demo", "smoke").inputs
         return {name for name in after if after[name] != before[name]}
 
-    before = plans.plan("01_demo", "smoke").inputs
+    before = plans.plan("demo", "smoke").inputs
     assert changed(before) == set()
     (book.root / "data" / "weights" / "net.safetensors").write_bytes(b"1")
     assert changed(before) == {"weights"}
-    book.edit_yaml("data/paper/01_demo.yaml", title="Another")
+    book.edit_yaml("data/demo/claims.yaml", title="Another")
     assert changed(before) == {"weights", "paper"}
     edit_cell(book, 3, "x = 1")
     assert changed(before) == {"weights", "paper", "notebook"}
-    assert plans.plan("01_demo", "smoke", {"seed": 5}).inputs["parameters"] != before["parameters"]
+    assert plans.plan("demo", "smoke", {"seed": 5}).inputs["parameters"] != before["parameters"]
 
 
 def test_outputs_do_not_change_the_key(book):
@@ -194,7 +194,7 @@ def test_outputs_do_not_change_the_key(book):
 
 
 def test_run_skip_force_record(book):
-    plan = plans.plan("01_demo", "laptop")
+    plan = plans.plan("demo", "laptop")
     first = execution.execute(plan, progress=False)
     assert not first.skipped
     names = {"notebook.ipynb", "manifest.json", "run.log"}
@@ -207,7 +207,7 @@ def test_run_skip_force_record(book):
     assert first.manifest["seed"] == 0
 
     stamp = plan.folder.stat().st_mtime_ns
-    assert execution.execute(plans.plan("01_demo", "laptop"), progress=False).skipped
+    assert execution.execute(plans.plan("demo", "laptop"), progress=False).skipped
     assert plan.folder.stat().st_mtime_ns == stamp
     again = execution.execute(plan, force=True, progress=False)
     assert not again.skipped
@@ -215,7 +215,7 @@ def test_run_skip_force_record(book):
     assert plan.folder.stat().st_mtime_ns != stamp
 
     written = execution.record(plan)
-    recorded = book.root / "data" / "results" / "01_demo.laptop.json"
+    recorded = book.root / "data" / "results" / "demo.laptop.json"
     assert written == [recorded, book.root / NOTEBOOK]
     notebook = nbformat.read(book.root / NOTEBOOK, as_version=4)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
@@ -224,11 +224,11 @@ def test_run_skip_force_record(book):
     found = [metric.as_dict() for metric in ledger.collect_metrics(notebook)]
     assert found == json.loads(recorded.read_text("utf-8"))["metrics"]
     # Recording changes outputs only, so the run counts as this very run afterwards.
-    assert plans.plan("01_demo", "laptop").finished
+    assert plans.plan("demo", "laptop").finished
 
 
 def test_page_top_shows_the_verdicts_of_its_end(book):
-    run = execution.execute(plans.plan("01_demo", "smoke"), progress=False)
+    run = execution.execute(plans.plan("demo", "smoke"), progress=False)
     notebook = nbformat.read(run.notebook, as_version=4)
     glued = [
         output.data["application/papermill.record/text/html"]
@@ -241,14 +241,14 @@ def test_page_top_shows_the_verdicts_of_its_end(book):
 
 
 def test_record_refuses_what_is_not_fit(book):
-    plan = plans.plan("01_demo", "laptop")
-    with pytest.raises(ValueError, match=r"no finished run in results/01_demo/laptop"):
+    plan = plans.plan("demo", "laptop")
+    with pytest.raises(ValueError, match=r"no finished run in results/demo/laptop"):
         execution.record(plan)
     with pytest.raises(ValueError, match="overrides"):
-        execution.record(plans.plan("01_demo", "laptop", {"seed": 4}))
+        execution.record(plans.plan("demo", "laptop", {"seed": 4}))
     execution.execute(plan, progress=False)
     edit_cell(book, 3, "import numpy as np\nx = np.zeros(3)\nprint('/home/someone/file')")
-    changed = plans.plan("01_demo", "laptop")
+    changed = plans.plan("demo", "laptop")
     with pytest.raises(ValueError, match="changed since the run: notebook"):
         execution.record(changed)
     execution.execute(changed, progress=False)
@@ -259,16 +259,16 @@ def test_record_refuses_what_is_not_fit(book):
 
 def test_other_profile_promotes_its_manifest_only(book):
     before = (book.root / NOTEBOOK).read_bytes()
-    plan = plans.plan("01_demo", "smoke")
+    plan = plans.plan("demo", "smoke")
     execution.execute(plan, progress=False)
-    assert execution.record(plan) == [book.root / "data" / "results" / "01_demo.smoke.json"]
+    assert execution.record(plan) == [book.root / "data" / "results" / "demo.smoke.json"]
     assert (book.root / NOTEBOOK).read_bytes() == before
 
 
 @pytest.mark.parametrize("index", [0, 3])
 def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
     # Papermill inserts a cell, so its own numbers are off by one behind the parameters.
-    good = plans.plan("01_demo", "smoke")
+    good = plans.plan("demo", "smoke")
     execution.execute(good, progress=False)
     kept = good.folder.stat().st_ino
     if index == 0:
@@ -276,10 +276,10 @@ def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[0] = nbformat.v4.new_code_cell("raise RuntimeError('the planted fault')")
         nbformat.write(notebook, path)
-        bad = plans.plan("01_demo", "smoke")
+        bad = plans.plan("demo", "smoke")
     else:
-        book.edit_yaml("data/profiles/01_demo.smoke.yaml", broken=True)
-        bad = plans.plan("01_demo", "smoke")
+        book.edit_yaml("data/demo/smoke.yaml", broken=True)
+        bad = plans.plan("demo", "smoke")
     with pytest.raises(execution.CellFailed) as caught:
         execution.execute(bad, progress=False)
     assert (caught.value.cell, caught.value.count) == ((1, 1) if index == 0 else (4, 3))
@@ -292,8 +292,8 @@ def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
 def test_dead_kernel_is_a_failed_cell(book):
     edit_cell(book, 3, "import os\nos._exit(1)")
     with pytest.raises(execution.CellFailed, match=r"cell 4 .*the kernel died"):
-        execution.execute(plans.plan("01_demo", "smoke"), progress=False)
-    assert book.results() == ["01_demo", "01_demo/smoke.failed.log"]
+        execution.execute(plans.plan("demo", "smoke"), progress=False)
+    assert book.results() == ["demo", "demo/smoke.failed.log"]
 
 
 def test_replacing_keeps_the_old_folder_until_the_new_one_is_whole(tmp_path):
@@ -354,7 +354,7 @@ def _busy(book):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_leaves_nothing_and_the_next_goes_on(book, number):
-    process = book.start("run", "01_demo", "--profile", "smoke", "-p", "wait", "60")
+    process = book.start("run", "demo", "--profile", "smoke", "-p", "wait", "60")
     try:
         _wait_for(lambda: _busy(book))
         kernels = _wait_for(lambda: _kernels(process))
@@ -366,19 +366,19 @@ def test_interrupted_run_leaves_nothing_and_the_next_goes_on(book, number):
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not any(kernel.is_running() for kernel in kernels)
-    assert book.results() == ["01_demo"]
-    book.cli("run", "01_demo", "--profile", "smoke")
-    assert "01_demo/smoke/manifest.json" in book.results()
+    assert book.results() == ["demo"]
+    book.cli("run", "demo", "--profile", "smoke")
+    assert "demo/smoke/manifest.json" in book.results()
 
 
 def test_interrupted_repetition_keeps_the_earlier_result(book):
-    arguments = ("run", "01_demo", "--profile", "smoke")
+    arguments = ("run", "demo", "--profile", "smoke")
     book.cli(*arguments)
     before = book.results()
-    book.edit_yaml("data/profiles/01_demo.smoke.yaml", wait=60.0)
+    book.edit_yaml("data/demo/smoke.yaml", wait=60.0)
     process = book.start(*arguments)
     try:
-        log = book.root / "results" / "01_demo"
+        log = book.root / "results" / "demo"
         _wait_for(lambda: [p for p in log.glob(".smoke.*/run.log") if "Cell 5" in p.read_text()])
         process.terminate()
         process.communicate(timeout=30)

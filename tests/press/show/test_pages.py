@@ -43,7 +43,7 @@ class Markup(html.parser.HTMLParser):
         return " ".join("".join(self.words).split())
 
 
-def manifest(profile, chapter="01_demo", **metrics):
+def manifest(profile, chapter="demo", **metrics):
     return manifests.build(
         chapter,
         profile,
@@ -103,27 +103,27 @@ def test_inline_markdown():
 
 
 def test_claim_line_says_everything(book):
-    ledger = Ledger("01_demo")
+    ledger = Ledger("demo")
     ledger.record("mean", 0.25, ci=(-0.5, 1.5), n=4)
     ledger.record("spread", 0.75)
-    markup = Markup(ledger.check("D02").html)
-    assert {"class": "db-claim", "id": "claim-D02"} in markup.named("div")
+    markup = Markup(ledger.check("demo-02").html)
+    assert {"class": "db-claim", "id": "claim-demo-02"} in markup.named("div")
     assert {"class": "db-badge db-partly"} in markup.named("span")
-    for part in ("partly", "D02", "small & finite", "0.250 [-0.500, 1.50] (n = 4)", "Few draws."):
+    for part in ("partly", "demo-02", "small & finite", "0.250 [-0.500, 1.50] (n = 4)", "Few draws."):
         assert part in markup.text
 
 
 def test_reason_is_hidden_once_the_claim_is_reproduced(book):
-    ledger = Ledger("01_demo")
+    ledger = Ledger("demo")
     ledger.record("mean", 0.25)
     ledger.record("spread", 0.75)
-    assert ledger.verdict("D02") == "reproduced"
-    assert "Few draws" not in ledger.check("D02").html + ledger.table().text
+    assert ledger.verdict("demo-02") == "reproduced"
+    assert "Few draws" not in ledger.check("demo-02").html + ledger.table().text
 
 
 @pytest.mark.parametrize("kind", ["table", "glance"])
 def test_tables_are_accessible(book, kind):
-    ledger = Ledger("01_demo")
+    ledger = Ledger("demo")
     ledger.record("forms", 1e-14)
     shown = pages.glance_table(ledger.document, ledger.metrics)
     shown = ledger.table() if kind == "table" else shown
@@ -140,14 +140,14 @@ def test_tables_are_accessible(book, kind):
     assert len(markup.named("td")) == len(rows) * (len(columns) - 1)
     # Ids would clash with those of the claims' own lines on the same page.
     assert not [attrs for _, attrs in markup.tags if "id" in attrs]
-    assert {"href": "#claim-D01"} in markup.named("a")
+    assert {"href": "#claim-demo-01"} in markup.named("a")
     assert "style" not in {name for _, attrs in markup.tags for name in attrs}
 
 
 def test_unknown_values_of_the_paper_are_named_as_such(book):
-    document = claims.load("01_demo")
+    document = claims.load("demo")
     text = pages.paper_table(document, {}, "smoke").text
-    assert "D01 [not tried] paper: not available to us" in text
+    assert "demo-01 [not tried] paper: not available to us" in text
     assert "0.0 in <Table 1>" in text
     document["claims"][1]["reported"] = None
     assert "paper: beyond the paper" in pages.paper_table(document, {}, "smoke").text
@@ -156,7 +156,7 @@ def test_unknown_values_of_the_paper_are_named_as_such(book):
 def test_runs_at_other_profiles_stand_beside(book):
     save(book, manifest("gpu", forms=2.5e-16, mean=0.5))
     save(book, manifest("laptop", forms=1.0))
-    ledger = Ledger("01_demo", profile="laptop")
+    ledger = Ledger("demo", profile="laptop")
     ledger.record("forms", 1e-14)
     text = ledger.table().text
     assert "gpu: forms 2.50e-16" in text
@@ -176,15 +176,15 @@ def test_threshold_can_be_shown_in_place_of_a_value(book):
 
 
 def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
-    book.add_chapter("02_more", "E")
+    book.add_chapter("more", "E")
     save(book, manifest("laptop", forms=1e-15, mean=0.5, spread=0.75))
     save(book, manifest("gpu", forms=1e-3))
     shown = pages.scoreboard()
     markup = Markup(shown.html)
     links = [attrs["href"] for attrs in markup.named("a")]
-    assert links.count("01_demo.html#claim-D01") == 2
-    assert links.count("01_demo.html#claim-D02") == 1
-    assert links.count("02_more.html#claim-E01") == 1
+    assert links.count("demo.html#claim-demo-01") == 2
+    assert links.count("demo.html#claim-demo-02") == 1
+    assert links.count("more.html#claim-E01") == 1
     for part in ("device of laptop", "device of gpu", "12 s", "not tried", "2 reproduced"):
         assert part in markup.text
     labels = [attrs["aria-label"] for attrs in markup.named("div") if "aria-label" in attrs]
@@ -196,7 +196,7 @@ def test_overlay_folder_comes_before_the_recorded_one(book, monkeypatch, tmp_pat
     save(book, manifest("laptop", forms=1.0))
     save(book, manifest("gpu", forms=1.0))
     overlay = tmp_path / "fresh"
-    documents.write_json(overlay / "01_demo.laptop.json", manifest("laptop", forms=1e-15))
+    documents.write_json(overlay / "demo.laptop.json", manifest("laptop", forms=1e-15))
     monkeypatch.setenv("DIFFBOOK_RESULTS", str(overlay))
     found = {m["profile"]: m["metrics"][0]["value"] for m in manifests.load_all()}
     assert found == {"gpu": 1.0, "laptop": 1e-15}
@@ -218,12 +218,12 @@ def test_manifest_schema_is_strict(book):
 
 
 def test_manifest_under_a_wrong_name_is_refused(book):
-    path = book.root / "data" / "results" / "01_demo.gpu.json"
+    path = book.root / "data" / "results" / "demo.gpu.json"
     documents.write_json(path, manifest("laptop"))
-    with pytest.raises(ValueError, match=r"belongs into 01_demo\.laptop\.json"):
+    with pytest.raises(ValueError, match=r"belongs into demo\.laptop\.json"):
         manifests.load_all()
     path.write_text("{", "utf-8")
-    with pytest.raises(ValueError, match=r"data/results/01_demo\.gpu\.json: not JSON"):
+    with pytest.raises(ValueError, match=r"data/results/demo\.gpu\.json: not JSON"):
         manifests.load_all()
 
 

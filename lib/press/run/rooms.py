@@ -1,0 +1,76 @@
+"""The four rooms of a new chapter, from a template that builds and passes."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from press import closure, paths
+from press.documents import write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def make(slug: str, part: str) -> list[Path]:
+    """Write a chapter's notebook, code, data and tests, and its line in ``_toc.yml``.
+
+    Parameters
+    ----------
+    slug : str
+        Short name of the chapter: lower-case letters, digits and underscores.
+    part : str
+        Folder of ``notebooks/``; a new one becomes a new part of the book.
+
+    Raises
+    ------
+    ValueError
+        If a name is not fit or taken; nothing is written then.
+    """
+    for name, value in (("slug", slug), ("part", part)):
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"{name}: got {value!r}, expected lower-case letters, digits and '_'")
+    root, code = paths.root(), _code()
+    places = {
+        "chapter.ipynb": paths.notebooks() / part / f"{slug}.ipynb",
+        "package.txt": code / "chapters" / slug / "__init__.py",
+        "study.txt": code / "chapters" / slug / "study.py",
+        "claims.yaml": paths.claims(slug),
+        **{f"{name}.yaml": paths.profile(slug, name) for name in ("smoke", "laptop", "gpu")},
+        "test_study.txt": root / "tests" / "chapters" / slug / "test_study.py",
+    }
+    folders = sorted({path.parent for path in places.values()} - {paths.notebooks() / part})
+    taken = [path for path in [*folders, places["chapter.ipynb"]] if path.exists()]
+    if slug in paths.chapters() or taken:
+        where = ", ".join(map(paths.relative, taken)) or "_toc.yml"
+        raise ValueError(f"slug: {slug!r} is taken ({where}); choose another")
+    contents = _with_line((root / "_toc.yml").read_text("utf-8"), slug, part)
+    template = resources.files("press.run").joinpath("template")
+    for name, path in places.items():
+        write_text(path, template.joinpath(name).read_text("utf-8").replace("SLUG", slug))
+    write_text(root / "_toc.yml", contents)
+    return [*places.values(), root / "_toc.yml"]
+
+
+def _code() -> Path:
+    """Folder of the wings that belongs to the root: usually the one that this code runs from."""
+    own = paths.root() / "lib"
+    return own if own.is_dir() else closure.LIB
+
+
+def _with_line(text: str, slug: str, part: str) -> str:
+    """Add a chapter to the table of contents: behind its part's last one, or as a new part.
+
+    The file is edited as text, so that comments and the order of keys stay.
+    """
+    line = f"      - file: notebooks/{part}/{slug}\n"
+    found = list(re.finditer(rf"^ *- file: notebooks/{part}/\w+ *\n", text, re.M))
+    if found:
+        return text[: found[-1].end()] + line + text[found[-1].end() :]
+    block = f"  - caption: {part.replace('_', ' ').capitalize()}\n    numbered: true\n    chapters:\n{line}"
+    chapters = list(re.finditer(r"^ *- file: notebooks/.*\n", text, re.M))
+    place = chapters[-1].end() if chapters else len(text)
+    return text[:place] + block + text[place:]

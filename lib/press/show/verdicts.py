@@ -1,0 +1,240 @@
+"""What a chapter shows of its claims: one line per claim, and tables of them.
+
+Pure functions from claims and metrics to a `Display` (HTML and plain text). The look is the
+business of the book's style sheet; here are only classes. Tables have a caption, header cells with
+a scope, and sit in a scrollable region, so a phone shows them without a page that is too wide.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from press.judge import rule
+from press.judge.manifests import metrics_of
+from press.judge.rule import NOT_TRIED, REPRODUCED, Metric
+from press.show.tables import (
+    DASH,
+    Cell,
+    Display,
+    digits,
+    inline_html,
+    number_html,
+    table,
+    text_cell,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
+
+
+UNKNOWN = "not available to us"
+
+
+def badge(verdict: str) -> str:
+    """HTML of a verdict; it says the verdict in words, the colour is decoration."""
+    return f'<span class="db-badge db-{verdict.replace(" ", "-")}">{verdict}</span>'
+
+
+def bound_text(condition: Mapping[str, Any]) -> str:
+    """Threshold of a condition, for example ``"≤ 1e-10 rel."``."""
+    value, unit = condition["value"], condition.get("unit")
+    if condition["op"] == "between":
+        text = f"in [{digits(value[0], exact=True)}, {digits(value[1], exact=True)}]"
+    else:
+        text = f"{SIGNS[condition['op']]} {digits(value, exact=True)}"
+    return f"{text} {unit}" if unit else text
+
+
+def _by_threshold(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
+    default = claim["kind"] == "identity" and condition["op"] in ("<=", "<")
+    return condition.get("show", "threshold" if default else "value") == "threshold"
+
+
+def value_text(metric: Metric, unit: str | None = None) -> str:
+    """Value with its interval, unit and repetitions, rounded to three significant digits."""
+    text = digits(metric.value)
+    if metric.ci is not None:
+        text += f" [{digits(metric.ci[0])}, {digits(metric.ci[1])}]"
+    unit = metric.unit or unit
+    text += f" {unit}" if unit else ""
+    return text + (f" (n = {metric.n})" if metric.n is not None else "")
+
+
+def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> str:
+    """Say what was measured for a claim, one part per condition.
+
+    Parameters
+    ----------
+    claim : dict
+        One claim.
+    metrics : dict of Metric
+        Metrics by name.
+    exact : bool
+        Show every value. Otherwise an error of roundoff size (and anything whose condition says
+        ``show: threshold``) reads as its threshold when it holds, so that the page does not depend
+        on the machine.
+    """
+    parts = []
+    for condition in claim["conditions"]:
+        metric = metrics.get(condition["metric"])
+        if metric is None:
+            parts.append(f"{condition['metric']} {DASH}")
+            continue
+        holds = rule.condition_verdict(condition, metric) == "holds"
+        if holds and not exact and _by_threshold(claim, condition):
+            parts.append(f"{condition['metric']} {bound_text(condition)}")
+        else:
+            parts.append(f"{condition['metric']} {value_text(metric, condition.get('unit'))}")
+    return "; ".join(parts)
+
+
+def _named_html(text: str) -> str:
+    """HTML of ``name value; name value`` with the names set as code."""
+    parts = [part.partition(" ") for part in text.split("; ")]
+    return "<br>".join(
+        f"<code>{html.escape(name)}</code> {number_html(rest)}" for name, _, rest in parts
+    )
+
+
+def asked_text(claim: Mapping[str, Any]) -> str:
+    """Thresholds of a claim, one part per condition."""
+    return "; ".join(bound_text(condition) for condition in claim["conditions"])
+
+
+def reported(claim: Mapping[str, Any]) -> str:
+    """Say what the paper reports for a claim."""
+    if claim["reported"] is not None:
+        return claim["reported"]
+    return UNKNOWN if claim["origin"] == "paper" else "beyond the paper"
+
+
+def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata: dict) -> Display:
+    """Build the line that `Ledger.check` shows: verdict, statement, measured, asked."""
+    verdict = rule.claim_verdict(claim, metrics)
+    measured, asked = measured_text(claim, metrics, exact=False), asked_text(claim)
+    reason = "" if verdict == REPRODUCED else claim.get("reason", "")
+    markup = (
+        f'<div class="db-claim" id="claim-{claim["id"]}">{badge(verdict)} '
+        f'<strong class="db-id">{claim["id"]}</strong> '
+        f'<span class="db-statement">{inline_html(claim["statement"])}</span> '
+        f'<span class="db-measured">Measured: {_named_html(measured).replace("<br>", "; ")} '
+        f"(asked: {number_html(asked)})</span>"
+    )
+    if reason:
+        markup += f' <span class="db-reason">{inline_html(reason)}</span>'
+    text = (
+        f"[{verdict}] {claim['id']}: {claim['statement']} | measured: {measured} | asked: {asked}"
+    )
+    return Display(markup + "</div>", text + (f" | why: {reason}" if reason else ""), metadata)
+
+
+def verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell:
+    """Make the first cell of a claim: identifier, linked to its place on a page, and verdict."""
+    link = f'<a href="{page}#claim-{claim["id"]}">{claim["id"]}</a>'
+    return Cell(f"{link}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
+
+
+def measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
+    """List what was measured for every condition, with the threshold it had to meet."""
+    measured = measured_text(claim, metrics, exact).split("; ")
+    asked = [bound_text(condition) for condition in claim["conditions"]]
+    markup = [
+        f'{_named_html(value)} <span class="db-note">({number_html(bound)})</span>'
+        for value, bound in zip(measured, asked, strict=True)
+    ]
+    text = [f"{value} ({bound})" for value, bound in zip(measured, asked, strict=True)]
+    return Cell("<br>".join(markup), "; ".join(text))
+
+
+def with_note(cell: Cell, note: str) -> Cell:
+    """Put a note below what a cell holds."""
+    return Cell(
+        f'{cell.html}<div class="db-note">{inline_html(note)}</div>', f"{cell.text} | {note}"
+    )
+
+
+def _joined(*cells: Cell) -> Cell:
+    return Cell("".join(c.html for c in cells), "".join(c.text for c in cells))
+
+
+def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    cells = []
+    for manifest in others:
+        metrics = metrics_of(manifest)
+        verdict = rule.claim_verdict(claim, metrics)
+        if verdict == NOT_TRIED:
+            continue
+        text = measured_text(claim, metrics, exact=True)
+        name = manifest["profile"]
+        cells.append(
+            Cell(
+                f'<div class="db-other">{html.escape(name)}: {_named_html(text)} '
+                f"{badge(verdict)}</div>",
+                f" | {name}: {text} ({verdict})",
+            )
+        )
+    return cells
+
+
+def _why(claim: Mapping[str, Any], verdict: str) -> str:
+    reason = claim.get("reason", "") if verdict != REPRODUCED else ""
+    return f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
+
+
+def paper_table(
+    document: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    profile: str,
+    others: Sequence[Mapping[str, Any]] = (),
+    metadata: dict[str, Any] | None = None,
+) -> Display:
+    """Paper beside reproduction, one row per claim of a chapter.
+
+    Parameters
+    ----------
+    document : dict
+        Facts and claims, from `press.judge.claims.load`.
+    metrics : dict of Metric
+        What this run measured.
+    profile : str
+        Profile of this run.
+    others : sequence of dict
+        Manifests of other profiles, shown below this run's values.
+    metadata : dict, optional
+        Metadata of the output.
+    """
+    rows = []
+    for claim in document["claims"]:
+        verdict = rule.claim_verdict(claim, metrics)
+        more = _other_runs(claim, others)
+        rows.append(
+            [
+                verdict_cell(claim, verdict),
+                with_note(text_cell(claim["statement"]), claim["place"]),
+                text_cell(reported(claim)),
+                _joined(
+                    with_note(measured_cell(claim, metrics, exact=False), _why(claim, verdict)),
+                    *more,
+                ),
+            ]
+        )
+    head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
+    shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")
+    lines = [f"{row[0].text} paper: {row[2].text}; measured: {row[3].text}" for row in rows]
+    return Display(shown.html, "\n".join(lines), metadata or {})
+
+
+def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Display:
+    """Short table of verdicts for the top of a chapter."""
+    rows = []
+    for claim in document["claims"]:
+        verdict = rule.claim_verdict(claim, metrics)
+        link = Cell(f'<a href="#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"])
+        rows.append([link, text_cell(claim["statement"]), Cell(badge(verdict), verdict)])
+    found = [row[2].text for row in rows]
+    caption = f"{len(found)} claims: {rule.tally(found)}"
+    shown = table(caption, ("Claim", "Statement", "Verdict"), rows)
+    return Display(shown.html, caption)
