@@ -156,6 +156,17 @@ class Book:
         path = self.root / name
         self.write_yaml(name, {**yaml.safe_load(path.read_text("utf-8")), **changes})
 
+    def prose(self) -> None:
+        """Add the pages around the chapters: a landing page, a readme, the scoreboard."""
+        (self.root / "book").mkdir()
+        markers = "<!-- chapters -->\n<!-- /chapters -->"
+        (self.root / "README.md").write_text(f"# Before\n\n{markers}\n\nAfter\n", "utf-8")
+        (self.root / "book" / "index.md").write_text("# Small book\n\nOne chapter.\n", "utf-8")
+        (self.root / "book" / "scoreboard.md").write_text("# Scoreboard\n", "utf-8")
+        contents = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
+        contents["parts"].append({"caption": "Ledger", "chapters": [{"file": "book/scoreboard"}]})
+        self.write_yaml("_toc.yml", contents)
+
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, "DIFFBOOK_ROOT": str(self.root), "OMP_NUM_THREADS": "1", **more}
 

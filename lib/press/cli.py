@@ -206,11 +206,9 @@ def claims_(chapter: str | None, check: bool) -> None:
     """Show the claims of the recorded runs with their verdicts."""
     names = _chapters(chapter)
     book = claims.load_book()
-    found = manifests.load_all()
     for name in names:
         document = book[name] if name in book else claims.load(name)
-        own = [manifest for manifest in found if manifest["chapter"] == name]
-        for manifest in own or [None]:
+        for manifest in manifests.of_chapter(name) or [None]:
             _print_claims(document, manifest)
     if check:
         _check(names, book)

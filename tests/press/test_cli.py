@@ -2,7 +2,6 @@
 
 import json
 
-import nbformat
 import pytest
 from click.testing import CliRunner
 
@@ -15,7 +14,6 @@ CONFIG = {
     "only_build_toc_files": True,
     "execute": {"execute_notebooks": "off"},
 }
-TOC = {"format": "jb-book", "root": "book/index", "chapters": [{"file": "notebooks/core/demo"}]}
 
 
 @pytest.fixture
@@ -38,11 +36,11 @@ def test_list_shows_chapters_profiles_and_times(book, call):
     manifest = manifests.build(
         "demo", "laptop", {}, [], device="cpu", wall_s=61.4, artefacts={}, found={}
     )
-    documents.write_json(book.root / "data" / "results" / "demo.laptop.json", manifest)
+    documents.write_json(book.root / "data" / "demo" / "runs" / "laptop.json", manifest)
     text = call("list", "demo")
     assert "demo" in text
     assert "laptop     61 s on" in text
-    assert "n_draws = 0: int in [0, 1000]" in text
+    assert "n_draws = 10: int in [2, 1000]" in text
 
 
 def test_claims_without_and_with_a_record(book, call):
@@ -60,7 +58,7 @@ def test_claims_without_and_with_a_record(book, call):
     manifest["metrics"] = [
         {"name": "forms", "value": 1e-15, "ci": None, "n": None, "unit": None, "note": None}
     ]
-    documents.write_json(book.root / "data" / "results" / "demo.laptop.json", manifest)
+    documents.write_json(book.root / "data" / "demo" / "runs" / "laptop.json", manifest)
     text = call("claims", "demo", "--check")
     assert "1 reproduced, 0 partly, 0 not reproduced, 1 not tried" in text
     assert "demo-01  reproduced" in text
@@ -97,11 +95,11 @@ def test_dry_run_tells_what_would_run_and_computes_nothing(book, call):
         (("run", "demo", "-p", "sead", "1"), "parameter: got 'sead'; did you mean 'seed'"),
         (("run", "demo", "-p", "seed", "x"), "seed: got 'x', expected int in [0, 2147483647]"),
         (("run", "demo", "-p", "seed", "-1"), "seed: got -1, expected int in [0, 2147483647]"),
-        (("run", "demo", "-p", "n_draws", "1001"), "expected int in [0, 1000]"),
+        (("run", "demo", "-p", "n_draws", "1001"), "expected int in [2, 1000]"),
         (("run", "demo", "-p", "profile", "smoke"), "choose it with --profile"),
         (("run", "demo", "-p", "seed", "1", "-p", "seed", "2"), "parameter seed: given twice"),
         (("run", "demo", "-p", "seed", "1", "--record"), "overrides cannot be recorded"),
-        (("run", "scoreboard", "-P", "smoke"), "has neither profiles nor parameters"),
+        (("run", "scoreboard"), "chapter: got 'scoreboard'; did you mean 'demo'"),
         (("list", "02"), "chapter: got '02'; did you mean 'demo'"),
         (("claims", "1_demo"), "chapter: got '1_demo'; did you mean 'demo'"),
         (("record", "demo", "-P", "gpu"), "profile: got 'gpu'; did you mean"),
@@ -120,37 +118,6 @@ def test_missing_root_is_explained(book, call, monkeypatch):
     assert "DIFFBOOK_ROOT" in call("list", status=2)
 
 
-# --- fetching ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def toy(monkeypatch, tmp_path):
-    """A data set that lies in the local folder, and one that has no public address."""
-    from diffbook.datasets import fetch
-
-    file = fetch.File("a.bin", "0" * 64, 3_400_000)
-    for name in ("toy", "absent"):
-        entry = fetch.Dataset("Toy", "CC BY 4.0", (file,), "draw one")
-        monkeypatch.setitem(fetch.DATASETS, name, entry)
-    (tmp_path / "sets" / "toy").mkdir(parents=True)
-    (tmp_path / "sets" / "toy" / "a.bin").write_bytes(b"x")
-    monkeypatch.setenv("DIFFBOOK_DATA", str(tmp_path / "sets"))
-
-
-def test_fetch_prints_licence_and_size_first(toy, call):
-    text = call("fetch", "toy")
-    assert text.index("CC BY 4.0") < text.index("3.4 MB") < text.index("kept in")
-    assert "a.bin" in text
-
-
-def test_fetch_refuses_unknown_names_and_reports_failures(toy, call, monkeypatch):
-    assert "did you mean 'mnist'" in call("fetch", "mnsit", status=2)
-    text = call("fetch", "absent", status=1)
-    assert text.index("CC BY 4.0") < text.index("To get it: draw one")
-    monkeypatch.setenv("DIFFBOOK_DATA", "nowhere")
-    assert "DIFFBOOK_DATA='nowhere': expected a folder" in call("fetch", "toy", status=2)
-
-
 # --- broken surroundings -----------------------------------------------------------------------
 
 
@@ -165,7 +132,7 @@ def test_a_results_folder_that_cannot_be_written_is_explained(book):
 @pytest.mark.parametrize("name", ["data/demo/claims.yaml", "data/demo/laptop.yaml"])
 def test_a_file_that_is_no_yaml_is_named(book, call, name):
     (book.root / name).write_text("a: [", "utf-8")
-    text = call(*(("claims",) if "paper" in name else ("run", "demo", "--dry-run")), status=2)
+    text = call(*(("claims",) if "claims" in name else ("run", "demo", "--dry-run")), status=2)
     assert f"{name}: not YAML" in text
 
 
@@ -178,38 +145,27 @@ def test_a_damaged_local_run_does_not_hide_the_list(book, call):
 # --- running ----------------------------------------------------------------------------------
 
 
-def add_scoreboard(book):
-    new = nbformat.v4
-    cells = [
-        new.new_markdown_cell("# Scoreboard"),
-        new.new_code_cell("from press.show import pages as report\nreport.scoreboard()"),
-    ]
-    book.write_notebook("scoreboard", cells)
-
-
-def output_html(path):
-    notebook = nbformat.read(path, as_version=4)
-    return notebook.cells[1].outputs[0].data["text/html"]
-
-
-def test_record_puts_chapter_manifest_and_scoreboard_under_version_control(book):
-    add_scoreboard(book)
+def test_record_puts_chapter_manifest_and_pages_under_version_control(book):
+    book.prose()
     done = book.cli("run", "demo", "--profile", "laptop", "--record")
-    assert "recorded data/demo/runs/laptop.json" in done.stdout
-    assert "recorded notebooks/core/demo.ipynb" in done.stdout
-    assert "recorded notebooks/scoreboard.ipynb" in done.stdout
-    assert "demo.html#claim-demo-01" in output_html(book.root / "notebooks" / "scoreboard.ipynb")
-    # The scoreboard has no manifest of its own among the recorded ones.
-    assert [p.name for p in (book.root / "data" / "results").iterdir()] == ["demo.laptop.json"]
-    # It shows the manifest that was just recorded, so there is nothing to do.
-    assert "finished earlier" in book.cli("run", "scoreboard").stdout
+    for name in ("data/demo/runs/laptop.json", "notebooks/core/demo.ipynb", "book/scoreboard.md"):
+        assert f"recorded {name}" in done.stdout
+    board = (book.root / "book" / "scoreboard.md").read_text("utf-8")
+    assert "../notebooks/core/demo.html#claim-demo-01" in board
+    readme = (book.root / "README.md").read_text("utf-8")
+    assert "| 1 | [A demonstration](notebooks/core/demo.ipynb) |" in readme
+    assert "2 reproduced, 0 partly" in readme
+    assert readme.startswith("# Before")
+    assert readme.endswith("After\n")
+    # The pages show what was just recorded, so there is nothing to do.
+    assert book.cli("pages").stdout == ""
 
 
 def test_failing_chapter_stops_reproduce_and_keeps_the_finished_one(book):
-    book.add_chapter("more", "E")
+    book.add_chapter("more")
     book.edit_yaml("data/more/laptop.yaml", broken=True)
     done = book.cli("reproduce", "--no-book", status=1)
-    assert "[1/2] demo (laptop)" in done.stdout
+    assert "/2] demo (laptop): done" in done.stdout
     assert "more: cell 4 (In [3]) failed: RuntimeError: the planted fault" in done.stderr
     assert "results/more/laptop.failed.log" in done.stderr
     assert "Traceback" not in done.stderr
@@ -219,12 +175,12 @@ def test_failing_chapter_stops_reproduce_and_keeps_the_finished_one(book):
     book.edit_yaml("data/more/laptop.yaml", broken=False)
     done = book.cli("reproduce", "--no-book")
     assert "demo (laptop): finished earlier" in done.stdout
-    assert "[2/2] more (laptop)" in done.stdout
+    assert "more (laptop): done" in done.stdout
     assert "more/laptop.failed.log" not in book.results()
 
 
 def test_bad_profile_stops_reproduce_before_any_compute(book):
-    book.add_chapter("more", "E")
+    book.add_chapter("more")
     book.edit_yaml("data/more/laptop.yaml", n_drows=3)
     done = book.cli("reproduce", "--no-book", status=2)
     assert "did you mean 'n_draws'" in done.stderr
@@ -232,47 +188,40 @@ def test_bad_profile_stops_reproduce_before_any_compute(book):
 
 
 def test_worse_verdict_is_listed_and_fails(book):
-    add_scoreboard(book)
     book.cli("run", "demo", "--record")
-    path = book.root / "data" / "results" / "demo.laptop.json"
+    path = book.root / "data" / "demo" / "runs" / "laptop.json"
     before = path.read_bytes()
-    book.edit_yaml("data/demo/laptop.yaml", n_draws=1)
+    book.edit_yaml("data/demo/laptop.yaml", n_draws=2)
     done = book.cli("reproduce", "--no-book", status=1)
     assert "demo demo-02: was reproduced, is partly" in done.stderr
-    # The fresh scoreboard shows the fresh run; the recorded files are as they were.
-    fresh = output_html(book.root / "results" / "scoreboard" / "page" / "notebook.ipynb")
-    committed = output_html(book.root / "notebooks" / "scoreboard.ipynb")
-    assert "1 reproduced, 1 partly" in fresh
-    assert "2 reproduced, 0 partly" in committed
     assert path.read_bytes() == before
 
 
 @pytest.mark.slow
 def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
-    add_scoreboard(book)
-    (book.root / "book").mkdir(exist_ok=True)
-    (book.root / "book" / "index.md").write_text("# Small book\n\nWith one chapter.\n", "utf-8")
+    book.prose()
     book.write_yaml("_config.yml", CONFIG)
-    chapters = [{"file": "notebooks/core/demo"}, {"file": "notebooks/scoreboard"}]
-    book.write_yaml("_toc.yml", {**TOC, "chapters": chapters})
-    before = (book.root / "notebooks" / "demo.ipynb").read_bytes()
+    committed = book.root / "notebooks" / "core" / "demo.ipynb"
+    before = committed.read_bytes()
     done = book.cli("reproduce")
-    page = book.root / "results" / "site" / "_build" / "html" / "index.html"
-    assert f"start page: {page}" in done.stdout
+    page = book.root / "results" / "site" / "_build" / "html" / "book" / "index.html"
     assert "claims of demo:" in done.stdout
-    chapter = (page.parent / "notebooks" / "demo.html").read_text("utf-8")
+    html = page.parents[1]
+    assert f"start page: {html / 'index.html'}" in done.stdout
+    chapter = (html / "notebooks" / "core" / "demo.html").read_text("utf-8")
     assert chapter.count('id="claim-demo-01"') == 1
     assert "2 claims: 2 reproduced" in chapter
-    board = (page.parent / "notebooks" / "scoreboard.html").read_text("utf-8")
-    assert 'href="demo.html#claim-demo-01"' in board
-    assert (book.root / "notebooks" / "demo.ipynb").read_bytes() == before
+    board = (html / "book" / "scoreboard.html").read_text("utf-8")
+    assert 'href="../notebooks/core/demo.html#claim-demo-01"' in board
+    # The fresh run is on the rendered page; what is under version control is as it was.
+    assert "2 reproduced, 0 partly" in board
+    assert committed.read_bytes() == before
+    assert not (book.root / "data" / "demo" / "runs").exists()
 
     made = page.stat().st_mtime_ns
     assert "finished earlier" in book.cli("reproduce").stdout
     assert page.stat().st_mtime_ns == made
-    assert sorted(p.name for p in (book.root / "results").iterdir()) == [
-        *("demo", "fresh", "scoreboard", "site", "site.log")
-    ]
+    assert sorted(p.name for p in (book.root / "results").iterdir()) == ["demo", "site", "site.log"]
 
     (book.root / "book" / "index.md").write_text("# Small book\n\n[gone](nowhere.md)\n", "utf-8")
     done = book.cli("reproduce", status=1)

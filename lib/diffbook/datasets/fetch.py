@@ -231,9 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(describe(name))
     try:
         files = fetch(name)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ValueError) else 1
     print(*(f"kept in {path}" for path in files), sep="\n")
     return 0
 

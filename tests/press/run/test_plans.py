@@ -26,12 +26,12 @@ def edit_cell(book, index, source):
 
 def test_parameters_are_read_from_the_cell(book):
     found = parameters.parameters("demo")
-    assert list(found) == ["seed", "profile", "n_draws", "wait", "broken"]
+    assert list(found) == ["seed", "profile", "n_draws", "scales", "wait", "broken"]
     assert (found["seed"].low, found["seed"].high) == (0, 2**31 - 1)
     assert found["profile"].choices == ("smoke", "laptop")
     assert found["n_draws"].high == 1000
-    assert found["n_draws"].help.startswith("draws; 0 takes")
-    assert [type(p.default) for p in found.values()] == [int, str, int, float, bool]
+    assert found["n_draws"].help == "draws"
+    assert [type(p.default) for p in found.values()] == [int, str, int, list, float, bool]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_values_are_read_in_the_type_of_the_parameter(book, name, text, value):
         ("seed", "x", "seed: got 'x', expected int"),
         ("seed", "-1", "seed: got -1"),
         ("seed", "true", "seed: got True"),
-        ("n_draws", "1001", r"n_draws: got 1001, expected int in \[0, 1000\]"),
+        ("n_draws", "1001", r"n_draws: got 1001, expected int in \[2, 1000\]"),
         ("wait", "nan", "wait: got 'nan', expected float"),
         ("broken", "1", "broken: got 1, expected bool"),
         ("profile", "smok", "profile: got 'smok', expected one of .* did you mean 'smoke'"),
@@ -95,28 +95,17 @@ def test_bad_values_are_refused(book, name, text, message):
         parameters.parse_value(parameters.parameters("demo")[name], text)
 
 
-def test_text_with_a_range_is_a_list_of_whole_numbers():
-    steps = parameters.Parameter("steps", "", 1, 1000)
-    assert parameters.parse_value(steps, "5,10, 112") == "5,10, 112"
-    for text in ("", "5,", "0,5", "5,1001", "5.5", "abc"):
-        with pytest.raises(ValueError, match=r"whole numbers .* each in \[1, 1000\]"):
+def test_a_list_holds_whole_numbers_in_the_range():
+    steps = parameters.Parameter("steps", [5], 1, 1000)
+    assert parameters.parse_value(steps, "5,10, 112") == [5, 10, 112]
+    assert parameters.parse_value(steps, "[5]") == [5]
+    assert parameters.check_value(steps, [1, 1000]) == [1, 1000]
+    for text in ("", "5,,6", "0,5", "5,1001", "5.5", "abc", "True"):
+        with pytest.raises(ValueError, match=r"whole numbers, at least one, each in \[1, 1000\]"):
             parameters.parse_value(steps, text)
 
 
-# --- settings and plans -----------------------------------------------------------------------
-
-
-def test_settings_replace_what_is_not_zero(book):
-    cfg = parameters.settings("demo", "smoke", n_draws=0, wait=0.5, broken=False)
-    assert (cfg.profile, cfg.n_draws, cfg.wait, cfg.broken) == ("smoke", 5, 0.5, False)
-    assert parameters.settings("demo", "laptop").n_draws == 10
-
-
-def test_settings_refuse_unknown_names(book):
-    with pytest.raises(ValueError, match="did you mean 'laptop'"):
-        parameters.settings("demo", "labtop")
-    with pytest.raises(ValueError, match="did you mean 'n_draws'"):
-        parameters.settings("demo", "laptop", n_draw=3)
+# --- plans ------------------------------------------------------------------------------------
 
 
 def test_plan_of_a_profile_and_of_an_override(book):
@@ -130,16 +119,6 @@ def test_plan_of_a_profile_and_of_an_override(book):
     assert other.key != plain.key
     assert other.parameters["n_draws"] == 6
     assert not plain.finished
-
-
-def test_an_override_that_would_be_ignored_is_refused(book):
-    # The chapter reads 0 and False as "the profile's value": the run would not be what it says.
-    with pytest.raises(ValueError, match="n_draws: 0 stands for the profile's value, 10"):
-        plans.plan("demo", "laptop", {"n_draws": "0"})
-    book.edit_yaml("data/demo/laptop.yaml", broken=True)
-    with pytest.raises(ValueError, match="broken: False stands for the profile's value, True"):
-        plans.plan("demo", "laptop", {"broken": "false"})
-    assert plans.plan("demo", "laptop", {"wait": "0.0"}).overrides == {}
 
 
 @pytest.mark.parametrize(
@@ -159,23 +138,28 @@ def test_bad_profile_is_refused(book, change, message):
 
 def test_profile_must_set_every_parameter(book):
     book.write_yaml("data/demo/smoke.yaml", {"profile": "smoke", "seed": 1})
-    with pytest.raises(ValueError, match="missing parameters: n_draws, wait, broken"):
+    with pytest.raises(ValueError, match="missing parameters: n_draws, scales, wait, broken"):
         plans.plan("demo", "smoke")
 
 
-def test_key_follows_every_input(book):
+def test_key_follows_every_input(book, monkeypatch):
     def changed(before):
         after = plans.plan("demo", "smoke").inputs
         return {name for name in after if after[name] != before[name]}
 
     before = plans.plan("demo", "smoke").inputs
     assert changed(before) == set()
+    book.edit_yaml("data/demo/claims.yaml", networks=["net*.safetensors"])
+    assert changed(before) == {"claims"}
     (book.root / "data" / "weights" / "net.safetensors").write_bytes(b"1")
-    assert changed(before) == {"weights"}
-    book.edit_yaml("data/demo/claims.yaml", title="Another")
-    assert changed(before) == {"weights", "paper"}
+    (book.root / "data" / "weights" / "other.safetensors").write_bytes(b"1")
+    assert changed(before) == {"claims", "networks"}
     edit_cell(book, 3, "x = 1")
-    assert changed(before) == {"weights", "paper", "notebook"}
+    assert changed(before) == {"claims", "networks", "notebook"}
+    documents.write_json(book.root / "data" / "demo" / "studies" / "long.json", {"a": 1})
+    assert changed(before) == {"claims", "networks", "notebook", "studies"}
+    monkeypatch.setattr("press.machine.packages", lambda: {"numpy": "0"})
+    assert changed(before) == {"claims", "networks", "notebook", "studies", "packages"}
     assert plans.plan("demo", "smoke", {"seed": 5}).inputs["parameters"] != before["parameters"]
 
 
@@ -215,14 +199,17 @@ def test_run_skip_force_record(book):
     assert plan.folder.stat().st_mtime_ns != stamp
 
     written = execution.record(plan)
-    recorded = book.root / "data" / "results" / "demo.laptop.json"
+    recorded = book.root / "data" / "demo" / "runs" / "laptop.json"
     assert written == [recorded, book.root / NOTEBOOK]
     notebook = nbformat.read(book.root / NOTEBOOK, as_version=4)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == [1, 2, 3, 4, 5, 6]
     assert "papermill" not in json.dumps(notebook).replace("application/papermill.record", "")
     found = [metric.as_dict() for metric in ledger.collect_metrics(notebook)]
-    assert found == json.loads(recorded.read_text("utf-8"))["metrics"]
+    manifest = json.loads(recorded.read_text("utf-8"))
+    assert found == manifest["metrics"]
+    digest = documents.digest((book.root / NOTEBOOK).read_bytes())
+    assert manifest["artefacts"]["notebooks/core/demo.ipynb"] == digest
     # Recording changes outputs only, so the run counts as this very run afterwards.
     assert plans.plan("demo", "laptop").finished
 
@@ -254,14 +241,14 @@ def test_record_refuses_what_is_not_fit(book):
     execution.execute(changed, progress=False)
     with pytest.raises(ValueError, match=r"cell 4: absolute path /home/someone"):
         execution.record(changed)
-    assert list((book.root / "data" / "results").iterdir()) == []
+    assert not (book.root / "data" / "demo" / "runs").exists()
 
 
 def test_other_profile_promotes_its_manifest_only(book):
     before = (book.root / NOTEBOOK).read_bytes()
     plan = plans.plan("demo", "smoke")
     execution.execute(plan, progress=False)
-    assert execution.record(plan) == [book.root / "data" / "results" / "demo.smoke.json"]
+    assert execution.record(plan) == [book.root / "data" / "demo" / "runs" / "smoke.json"]
     assert (book.root / NOTEBOOK).read_bytes() == before
 
 
@@ -336,14 +323,14 @@ def _kernels(process):
     return found
 
 
-def _wait_for(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def _wait_for(condition, process):
+    """Wait as long as the process lives: a busy machine is no failure."""
+    while process.poll() is None:
         found = condition()
         if found:
             return found
         time.sleep(0.1)
-    raise AssertionError("waited in vain")
+    raise AssertionError(process.communicate())
 
 
 def _busy(book):
@@ -356,10 +343,10 @@ def _busy(book):
 def test_interrupted_run_leaves_nothing_and_the_next_goes_on(book, number):
     process = book.start("run", "demo", "--profile", "smoke", "-p", "wait", "60")
     try:
-        _wait_for(lambda: _busy(book))
-        kernels = _wait_for(lambda: _kernels(process))
+        _wait_for(lambda: _busy(book), process)
+        kernels = _wait_for(lambda: _kernels(process), process)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 128 + number
@@ -379,9 +366,11 @@ def test_interrupted_repetition_keeps_the_earlier_result(book):
     process = book.start(*arguments)
     try:
         log = book.root / "results" / "demo"
-        _wait_for(lambda: [p for p in log.glob(".smoke.*/run.log") if "Cell 5" in p.read_text()])
+        _wait_for(
+            lambda: [p for p in log.glob(".smoke.*/run.log") if "Cell 5" in p.read_text()], process
+        )
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate()
     finally:
         process.kill()
     assert process.returncode == 143

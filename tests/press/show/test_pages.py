@@ -2,14 +2,15 @@
 
 import html.parser
 import json
+import re
 
 import pytest
 
-from press import documents
+from press import documents, paths
 from press.judge import claims, manifests
 from press.judge.rule import Metric
 from press.ledger import Ledger
-from press.show import pages, tables
+from press.show import pages, tables, verdicts
 
 VOID = {"br", "hr", "img", "wbr"}
 
@@ -57,8 +58,7 @@ def manifest(profile, chapter="demo", **metrics):
 
 
 def save(book, document):
-    name = f"{document['chapter']}.{document['profile']}.json"
-    documents.write_json(book.root / "data" / "results" / name, document)
+    documents.write_json(paths.run(document["chapter"], document["profile"]), document)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,13 @@ def test_claim_line_says_everything(book):
     markup = Markup(ledger.check("demo-02").html)
     assert {"class": "db-claim", "id": "claim-demo-02"} in markup.named("div")
     assert {"class": "db-badge db-partly"} in markup.named("span")
-    for part in ("partly", "demo-02", "small & finite", "0.250 [-0.500, 1.50] (n = 4)", "Few draws."):
+    for part in (
+        "partly",
+        "demo-02",
+        "small & finite",
+        "0.250 [-0.500, 1.50] (n = 4)",
+        "Few draws.",
+    ):
         assert part in markup.text
 
 
@@ -125,7 +131,7 @@ def test_reason_is_hidden_once_the_claim_is_reproduced(book):
 def test_tables_are_accessible(book, kind):
     ledger = Ledger("demo")
     ledger.record("forms", 1e-14)
-    shown = pages.glance_table(ledger.document, ledger.metrics)
+    shown = verdicts.glance_table(ledger.document, ledger.metrics)
     shown = ledger.table() if kind == "table" else shown
     markup = Markup(shown.html)
     region = markup.named("div")[0]
@@ -146,11 +152,11 @@ def test_tables_are_accessible(book, kind):
 
 def test_unknown_values_of_the_paper_are_named_as_such(book):
     document = claims.load("demo")
-    text = pages.paper_table(document, {}, "smoke").text
+    text = verdicts.paper_table(document, {}, "smoke").text
     assert "demo-01 [not tried] paper: not available to us" in text
     assert "0.0 in <Table 1>" in text
     document["claims"][1]["reported"] = None
-    assert "paper: beyond the paper" in pages.paper_table(document, {}, "smoke").text
+    assert "paper: beyond the paper" in verdicts.paper_table(document, {}, "smoke").text
 
 
 def test_runs_at_other_profiles_stand_beside(book):
@@ -170,36 +176,51 @@ def test_threshold_can_be_shown_in_place_of_a_value(book):
         "conditions": [{"metric": "speedup", "op": ">=", "value": 300, "show": "threshold"}],
     }
     fast, slow = ({"speedup": Metric("speedup", v)} for v in (711.7, 120.0))
-    assert pages.measured_text(claim, fast, exact=False) == "speedup ≥ 300"
-    assert pages.measured_text(claim, fast, exact=True) == "speedup 712"
-    assert pages.measured_text(claim, slow, exact=False) == "speedup 120"
+    assert verdicts.measured_text(claim, fast, exact=False) == "speedup ≥ 300"
+    assert verdicts.measured_text(claim, fast, exact=True) == "speedup 712"
+    assert verdicts.measured_text(claim, slow, exact=False) == "speedup 120"
 
 
 def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
-    book.add_chapter("more", "E")
-    save(book, manifest("laptop", forms=1e-15, mean=0.5, spread=0.75))
+    book.add_chapter("more")
+    save(book, {**manifest("laptop", forms=1e-15, mean=0.5, spread=0.75), "dirty": True})
     save(book, manifest("gpu", forms=1e-3))
-    shown = pages.scoreboard()
-    markup = Markup(shown.html)
+    page = pages.scoreboard()
+    assert [line for line in page.splitlines() if line.startswith("#")] == [
+        *("# Scoreboard", "## Recorded runs", "## Papers"),
+        *("### A demonstration", "### A demonstration"),
+    ]
+    markup = Markup("".join(re.findall(r"```\{raw\} html\n(.*?)\n```", page, re.S)))
     links = [attrs["href"] for attrs in markup.named("a")]
-    assert links.count("demo.html#claim-demo-01") == 2
-    assert links.count("demo.html#claim-demo-02") == 1
-    assert links.count("more.html#claim-E01") == 1
+    assert links.count("../notebooks/core/demo.html#claim-demo-01") == 2
+    assert links.count("../notebooks/core/demo.html#claim-demo-02") == 1
+    assert links.count("../notebooks/core/more.html#claim-more-01") == 1
     for part in ("device of laptop", "device of gpu", "12 s", "not tried", "2 reproduced"):
         assert part in markup.text
     labels = [attrs["aria-label"] for attrs in markup.named("div") if "aria-label" in attrs]
     assert len(labels) == 3
-    assert shown.html == pages.scoreboard().html
+    assert page == pages.scoreboard()
 
 
-def test_overlay_folder_comes_before_the_recorded_one(book, monkeypatch, tmp_path):
-    save(book, manifest("laptop", forms=1.0))
-    save(book, manifest("gpu", forms=1.0))
-    overlay = tmp_path / "fresh"
-    documents.write_json(overlay / "demo.laptop.json", manifest("laptop", forms=1e-15))
-    monkeypatch.setenv("DIFFBOOK_RESULTS", str(overlay))
-    found = {m["profile"]: m["metrics"][0]["value"] for m in manifests.load_all()}
-    assert found == {"gpu": 1.0, "laptop": 1e-15}
+def test_a_run_from_a_changed_tree_says_so(book):
+    made = {**manifest("laptop", forms=1e-15), "commit": "a" * 40}
+    for dirty, words in ((True, "aaaaaaa with changes"), (False, "aaaaaaa<")):
+        save(book, {**made, "dirty": dirty})
+        assert words in pages.scoreboard()
+        assert ("with changes" in pages.scoreboard()) == dirty
+
+
+def test_lists_are_written_between_their_markers_only(book):
+    book.prose()
+    index = book.root / "book" / "index.md"
+    index.write_text(f"Above\n{pages.OPEN}\nold\n{pages.CLOSE}\nbelow\n", "utf-8")
+    assert {path.name for path in pages.write()} == {"README.md", "index.md", "scoreboard.md"}
+    text = index.read_text("utf-8")
+    assert text.startswith("Above\n")
+    assert text.endswith("below\n")
+    assert "{doc}`/notebooks/core/demo`\n: draws numbers and looks at them\n" in text
+    assert "old" not in text
+    assert pages.write() == []
 
 
 # --- manifests --------------------------------------------------------------------------------
@@ -218,17 +239,17 @@ def test_manifest_schema_is_strict(book):
 
 
 def test_manifest_under_a_wrong_name_is_refused(book):
-    path = book.root / "data" / "results" / "demo.gpu.json"
+    path = paths.run("demo", "gpu")
     documents.write_json(path, manifest("laptop"))
-    with pytest.raises(ValueError, match=r"belongs into demo\.laptop\.json"):
-        manifests.load_all()
+    with pytest.raises(ValueError, match=r"gpu\.json: holds the run of demo at laptop"):
+        manifests.of_chapter("demo")
     path.write_text("{", "utf-8")
-    with pytest.raises(ValueError, match=r"data/results/demo\.gpu\.json: not JSON"):
-        manifests.load_all()
+    with pytest.raises(ValueError, match=r"data/demo/runs/gpu\.json: not JSON"):
+        manifests.of_chapter("demo")
 
 
 def test_json_is_written_whole_or_not_at_all(book):
-    path = book.root / "data" / "results" / "x.json"
+    path = book.root / "made" / "x.json"
     documents.write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
         documents.write_json(path, {"a": float("nan")})
