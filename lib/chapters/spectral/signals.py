@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
 from diffbook import schedules as families
-from diffbook.metrics.cells import Row
+from diffbook.metrics.cells import Cell
 from diffbook.metrics.samples import Metric
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.comparison import score
@@ -190,7 +190,7 @@ def sample_quality(
     dtype: str = "float64",
     keep: int = 0,
     workers: int | None = None,
-) -> tuple[list[Row], dict[tuple[int, str], NDArray]]:
+) -> tuple[list[Cell], dict[tuple[int, str], NDArray]]:
     """Sample with every schedule from the same starting noise, and measure the samples.
 
     Parameters
@@ -215,7 +215,7 @@ def sample_quality(
 
     Returns
     -------
-    rows : list of Row
+    rows : list of Cell
     kept : dict
         (S, name) to the first `keep` samples.
 
@@ -234,10 +234,10 @@ def sample_quality(
                 )
     x_T = np.random.default_rng(seed).standard_normal((n, *shape)).astype(dtype)
 
-    def run(task: tuple[int, str, NDArray]) -> tuple[list[Row], NDArray]:
+    def run(task: tuple[int, str, NDArray]) -> tuple[list[Cell], NDArray]:
         S, name, alpha_bar = task
         x = ddim(denoiser, x_T, alpha_bar).sample.astype(np.float64)
-        rows = [Row(S, name, key, seed, float(f(x))) for key, f in metrics.items()]
+        rows = [Cell(S, name, key, seed, float(f(x))) for key, f in metrics.items()]
         return rows, x[:keep]
 
     tasks = [(S, name, ab) for S, group in schedules.items() for name, ab in group.items()]
@@ -260,7 +260,7 @@ def trained_quality(
     keep: int = 0,
     retrained: bool = False,
     device: str | None = None,
-) -> tuple[list[Row], dict[tuple[int, str], NDArray]]:
+) -> tuple[list[Cell], dict[tuple[int, str], NDArray]]:
     """Run `sample_quality` with the recorded denoisers of one data set, one per training seed.
 
     Parameters
