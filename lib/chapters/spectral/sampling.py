@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from diffbook.metrics.cells import Row
+from diffbook.metrics.cells import Cell
 from diffbook.metrics.samples import Metric
 from diffbook.samplers.unguided import ddim
 from diffbook.threads import one_thread_each, torch_threads
@@ -45,7 +45,7 @@ def sample_quality(
     dtype: str = "float64",
     keep: int = 0,
     workers: int | None = None,
-) -> tuple[list[Row], Samples]:
+) -> tuple[list[Cell], Samples]:
     """Measure n samples of a VP denoiser for all schedules {S: {name: alpha_bar}}.
 
     Also returns the first `keep` samples of each, by (S, name). As many schedules run at the same
@@ -62,16 +62,16 @@ def sample_quality(
             )
     x_T = np.random.default_rng(seed).standard_normal((n, *shape)).astype(dtype)
 
-    def run(task: tuple[int, str, NDArray]) -> tuple[list[Row], NDArray]:
+    def run(task: tuple[int, str, NDArray]) -> tuple[list[Cell], NDArray]:
         S, name, alpha_bar = task
         x = ddim(denoiser, x_T, alpha_bar).sample.astype(np.float64)
-        return [Row(S, name, key, seed, float(f(x))) for key, f in metrics.items()], x[:keep]
+        return [Cell(S, name, key, seed, float(f(x))) for key, f in metrics.items()], x[:keep]
 
     workers = workers or os.cpu_count() or 1
     with one_thread_each(), ThreadPoolExecutor(workers, initializer=torch_threads) as pool:
         results = list(pool.map(run, tasks))
-    rows = [row for found, _ in results for row in found]
-    return rows, {task[:2]: x for task, (_, x) in zip(tasks, results, strict=True)}
+    cells = [cell for found, _ in results for cell in found]
+    return cells, {task[:2]: x for task, (_, x) in zip(tasks, results, strict=True)}
 
 
 def trained_quality(
@@ -84,7 +84,7 @@ def trained_quality(
     seed: int = 0,
     keep: int = 0,
     retrained: bool = False,
-) -> tuple[list[Row], Samples]:
+) -> tuple[list[Cell], Samples]:
     """Run `sample_quality` with the denoisers of "photos" or "digits", one per training seed.
 
     Every training seed gets its own starting noise, derived from `seed`, so that the spread over
@@ -98,7 +98,7 @@ def trained_quality(
     from diffbook.nets.unet import as_denoiser
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows, kept = [], {}
+    cells, kept = [], {}
     for k in seeds:
         path = paths.network(name, k, retrained=retrained)
         if retrained and not path.is_file():
@@ -110,6 +110,6 @@ def trained_quality(
             as_denoiser(model, device), schedules, metrics,
             shape=(side, side), n=n, seed=noise_seed, dtype="float32", keep=keep,
         )  # fmt: skip
-        rows += [replace(row, seed=k) for row in found]
+        cells += [replace(cell, seed=k) for cell in found]
         kept = kept or samples
-    return rows, kept
+    return cells, kept

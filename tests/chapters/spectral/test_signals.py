@@ -108,7 +108,7 @@ def made_up_rows():
     for seed in range(3):
         for S, value in ((5, 2.0), (10, 1.0)):
             for name, factor in (("spectral W2", 1.0), ("cosine", 1.1), ("sigmoid", 0.9 + S / 50)):
-                rows.append(cells.Row(S, name, "m", seed, value * factor * (1 + 0.1 * seed)))
+                rows.append(cells.Cell(S, name, "m", seed, value * factor * (1 + 0.1 * seed)))
     return rows
 
 
