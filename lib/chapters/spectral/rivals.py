@@ -78,13 +78,14 @@ def _w2_noisy(lam: Array, s: Array) -> Array:
 
 
 def _w2_denoised(lam: Array, s: Array) -> Array:
-    """The same with the law of the denoiser's output: their data-prediction measure."""
+    """W2 between the laws of the denoiser's output: the same for their data-prediction measure."""
     return np.sqrt(np.sum(lam**2 * s**2 / (lam + s) ** 3, axis=0))
 
 
 def _entropy(lam: Array, s: Array) -> Array:
-    """Conditional entropy H[x0 | x_t]: plain entropic time (Stancevic et al. 2025, arXiv
-    2504.13612), not their rescaled variants.
+    """Conditional entropy H[x0 | x_t]: plain entropic time, not its rescaled variants.
+
+    Stancevic et al. 2025, arXiv 2504.13612.
     """
     return np.sum(lam / (lam + s), axis=0)
 

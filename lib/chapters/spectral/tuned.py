@@ -122,7 +122,7 @@ def _line(
 
 
 def distance(objective_value: float, loss: Loss) -> float:
-    """What the tables report: W2 itself where the optimiser sees its square, KL as it is."""
+    """Turn a minimum into what the tables report: W2 itself, where the loss is its square."""
     return float(np.sqrt(objective_value)) if loss == "w2" else float(objective_value)
 
 
