@@ -177,6 +177,29 @@ def large_s(
     return done(fig, None)
 
 
+def exponents(
+    alpha: NDArray,
+    theory: Mapping[str, ArrayLike],
+    points: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    star: tuple[float, float],
+) -> Figure:
+    """Draw 1/rho over the exponent of a power law: formulas, measured points, and EDM's own."""
+    fig, axes = panels(1, 1, (7.2, 4.6))
+    ax = axes.flat[0]
+    ax.axhline(0.0, color=GREY, linewidth=1)
+    for i, (name, values) in enumerate(filled(theory).items()):
+        look = style(name, i)
+        ax.plot(alpha, values, label=name, **look | {"marker": "none"})
+        ax.plot(*points[name], **look | {"linestyle": "none"})
+    ax.plot(*star, marker="*", markersize=13, color=INK, linestyle="none", zorder=5)
+    ax.annotate("EDM, ρ = 7", star, xytext=(-4, 12), textcoords="offset points", ha="center",
+                color=INK)  # fmt: skip
+    ax.set_xlabel(r"exponent $\alpha$ of the spectrum $\lambda_k = k^{-\alpha}$")
+    ax.set(ylabel=r"$1/\rho$", xlim=(alpha[0], alpha[-1]))
+    legend_below(fig, ax, len(theory))
+    return done(fig, None)
+
+
 def ratio_ranges(groups: Mapping[str, Mapping[str, Sequence[float]]], *, mark: int) -> Figure:
     """Draw ratios to an optimum as ranges over steps, {panel: {method: ratios}}, one marked."""
     names = list(next(iter(filled(groups).values())))[::-1]
