@@ -9,12 +9,16 @@ Background: Gray 2006, "Toeplitz and Circulant Matrices: A Review".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook.priors.distances import w2_gaussian
 from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers.comparison import score
 from diffbook.samplers.transfer import transfer
+from diffbook.schedules.design import design_schedule
 
 Array = NDArray[np.float64]
 
@@ -27,17 +31,10 @@ def ar1_covariance(d: int, r: float) -> Array:
 
 
 def nearest_circulant(cov: ArrayLike, shape: tuple[int, ...] | None = None) -> GaussianPrior:
-    """Circulant prior whose spectrum is the diagonal of ``F cov F*``.
+    """Circulant prior whose spectrum is the diagonal of ``F cov F*``, for signals of `shape`.
 
     Among all circulant covariances it is nearest both in Frobenius norm and in
     ``KL(data || circulant)``; it is also what the average periodogram estimates.
-
-    Parameters
-    ----------
-    cov : array_like, shape (d, d)
-        Covariance, in row-major order for images.
-    shape : tuple of int, optional
-        Shape of a signal, one or two sizes with product d; ``(d,)`` by default.
     """
     cov = np.asarray(cov, dtype=np.float64)
     shape = (len(cov),) if shape is None else tuple(shape)
@@ -54,18 +51,26 @@ def nearest_circulant(cov: ArrayLike, shape: tuple[int, ...] | None = None) -> G
 
 
 def mismatch_w2(cov: ArrayLike, model: GaussianPrior, alpha_bar: ArrayLike) -> float:
-    """W2 between the data and DDIM run with the denoiser of another, circulant, Gaussian model.
-
-    Parameters
-    ----------
-    cov : array_like, shape (d, d)
-        True covariance (mean zero).
-    model : GaussianPrior
-        Prior whose denoiser drives the sampler.
-    alpha_bar : array_like, shape (S + 1,)
-        Schedule.
-    """
+    """W2 between centred data of covariance `cov` and DDIM run with the denoiser of `model`."""
     std = transfer(model.lam, alpha_bar).std.reshape(model.lam.shape)
     output = GaussianPrior(std**2, np.zeros(model.shape), model.basis, model.shape).covariance()
     zero = np.zeros(len(output))
     return w2_gaussian(zero, cov, zero, 0.5 * (output + output.T))
+
+
+def circulant_costs(
+    cov: ArrayLike, shape: tuple[int, ...], steps: Sequence[int]
+) -> dict[str, Array]:
+    """W2 over the steps, with and without a circulant model: {what is approximated: (len(steps),)}."""
+    own, ring = GaussianPrior.from_covariance(cov), nearest_circulant(cov, shape)
+    table: dict[str, list[float]] = {}
+    for S in steps:
+        mine, theirs = (design_schedule(prior.lam, S).schedule for prior in (own, ring))
+        values = {
+            "exact denoiser, own schedule": score(own.lam, mine),
+            "exact denoiser, circulant schedule": score(own.lam, theirs),
+            "circulant denoiser": mismatch_w2(cov, ring, theirs),
+        }
+        for name, value in values.items():
+            table.setdefault(name, []).append(value)
+    return {name: np.array(values) for name, values in table.items()}

@@ -1,7 +1,7 @@
-"""The interactive figure of the first chapter, for a static page: no kernel, no network.
+"""The interactive figure of the chapter, for a static page: no kernel, no network.
 
 `explorer` returns an object that displays as one piece of HTML with its own style sheet, script and
-data. The script (``assets/explorer.js``) repeats the closed forms of `diffbook.schedules.levels`,
+data. The script (``explorer.js``) repeats the closed forms of `diffbook.schedules.levels`,
 `diffbook.schedules.design` and `diffbook.samplers.transfer` in the browser; tests hold the two against each other.
 """
 

@@ -5,8 +5,8 @@ mode of centred Gaussian data by one number. Here that number is computed by the
 recursion on scalars, for many schedules at once, so that schedules can be designed for samplers
 without a closed form (Heun, DPM-Solver++(2M)) with finite-difference gradients.
 
-Sources: the samplers are those of `diffbook.samplers.unguided`; the comparison of solvers on exact Gaussians
-follows Pierret and Galerne 2025 (arXiv 2405.14250).
+The samplers are those of `diffbook.samplers.unguided`; the comparison of solvers on exact
+Gaussians follows Pierret and Galerne 2025 (arXiv 2405.14250).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
+from diffbook.priors.distances import w2_spectral
 from diffbook.samplers.transfer import transfer
 from diffbook.schedules.design import design_schedule, limit_density, limit_schedule, make_problem
 from diffbook.schedules.families import constant_rate, edm, log_linear
@@ -46,19 +47,9 @@ def steps_for(solver: Solver, nfe: int) -> int:
 
 
 def y_gain(lam: Array, sigma: Array, solver: Literal["ddim", "heun", "dpmpp_2m"]) -> Array:
-    """Gain of a deterministic sampler in the coordinates ``y = x / sqrt(alpha_bar)``.
+    """Gain of a deterministic sampler in the coordinates ``y = x / sqrt(alpha_bar)``, (..., d).
 
-    Parameters
-    ----------
-    lam : ndarray, shape (d,)
-        Variances of the modes.
-    sigma : ndarray, shape (..., S + 1)
-        One or many schedules, clean end first, positive.
-    solver : {"ddim", "heun", "dpmpp_2m"}
-
-    Returns
-    -------
-    ndarray, shape (..., d)
+    One or many schedules, shape (..., S + 1), clean end first, positive.
     """
     low, high = sigma[..., :-1, None], sigma[..., 1:, None]
     if solver == "ddim":
@@ -86,16 +77,7 @@ def y_gain(lam: Array, sigma: Array, solver: Literal["ddim", "heun", "dpmpp_2m"]
 
 
 def output_std(lam: ArrayLike, alpha_bar: ArrayLike, solver: Solver) -> Array:
-    """Return the standard deviation of a sampler's output per mode, for a VP schedule.
-
-    Parameters
-    ----------
-    lam : array_like, shape (d,)
-        Variances of the modes.
-    alpha_bar : array_like, shape (S + 1,)
-        Schedule, clean end first.
-    solver : {"ddim", "ddpm", "heun", "dpmpp_2m"}
-    """
+    """Return the standard deviation of a sampler's output per mode, for a VP schedule."""
     lam = np.asarray(lam, dtype=np.float64).ravel()
     alpha_bar = validate_alpha_bar(alpha_bar)
     if solver in ("ddim", "ddpm"):
@@ -117,6 +99,7 @@ def exact_integrator_std(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
 
 
 def _starts(lam: Array, S: int, ends: dict[str, float]) -> list[Array]:
+    """Limiting densities of DDIM and Heun, EDM with rho = 7, and the log-linear schedule."""
     sigmas = sigma_range(**ends)
     first = limit_density(make_problem(lam, **ends), *sigmas)
     second = optimal_density(lam, first.log_sigma, solver="heun")
@@ -136,28 +119,13 @@ def design_for(
     eps_0: float = EPS_0,
     eps_S: float = EPS_S,
     init: Sequence[ArrayLike] | None = None,
-    max_iter: int = 300,
 ) -> Array:
     """Schedule with the smallest W2 for a given sampler, as ``alpha_bar``, shape (S + 1,).
 
-    DDIM and DDPM use the exact gradients of `diffbook.schedules.design`; Heun and DPM-Solver++(2M) the same
-    softmax increments of ``log(sigma)`` with central differences, all of them in one batch. Their
-    loss is not convex: the best of several starts is returned, a local optimum in general.
-
-    Parameters
-    ----------
-    lam : array_like, shape (d,)
-        Variances of the modes, positive.
-    S : int
-        Number of steps.
-    solver : {"ddim", "ddpm", "heun", "dpmpp_2m"}
-    eps_0, eps_S : float
-        Ends.
-    init : sequence of array_like, optional
-        Schedules (``sigma``, of S + 1 levels) to start from; by default the limiting densities of
-        DDIM and Heun, EDM with rho = 7, and the log-linear schedule.
-    max_iter : int
-        Bound on the iterations of one run.
+    DDIM and DDPM use the exact gradients of `diffbook.schedules.design`; Heun and DPM-Solver++(2M)
+    the same softmax increments of ``log(sigma)`` with central differences, all of them in one
+    batch. Their loss is not convex: the best of several starts is returned, a local optimum in
+    general. The starts are those of `init` (``sigma``), or four schedules of different kinds.
     """
     ends = {"eps_0": eps_0, "eps_S": eps_S}
     if solver in ("ddim", "ddpm"):
@@ -191,9 +159,47 @@ def design_for(
     runs = []
     for sigma in _starts(lam, S, ends) if init is None else init:
         z = np.log(np.diff(np.log(np.asarray(sigma, dtype=np.float64))))
-        options = {"maxiter": max_iter, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-6}
+        options = {"maxiter": 300, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-6}
         runs.append(minimize(value_and_grad, z, jac=True, method="L-BFGS-B", options=options))
     z = min(runs, key=lambda run: run.fun).x
     alpha_bar = sigma_to_alpha_bar(np.exp(log_sigma(z)))
     alpha_bar[[0, -1]] = 1.0 - eps_0, eps_S
     return validate_alpha_bar(alpha_bar)
+
+
+def _w2(lam: Array, alpha_bar: Array, solver: Solver) -> float:
+    return w2_spectral(lam, output_std(lam, alpha_bar, solver))
+
+
+def solver_scores(
+    lam: Array, nfes: Sequence[int], *, eps_0: float, eps_S: float
+) -> dict[str, Array]:
+    """W2 of four samplers at equal (even) numbers of denoiser calls: {name: (len(nfes),)}.
+
+    DDIM, DDPM and Heun have the schedule that is optimal for them, DPM-Solver++(2M) the
+    log-linear one, which is also given for DDIM.
+    """
+    ends = {"eps_0": eps_0, "eps_S": eps_S}
+    table: dict[str, list[float]] = {}
+    for nfe in nfes:
+        for name, solver in (("DDIM", "ddim"), ("DDPM", "ddpm"), ("Heun", "heun")):
+            own = design_for(lam, steps_for(solver, nfe), solver, **ends)
+            table.setdefault(name, []).append(_w2(lam, own, solver))
+        even = sigma_to_alpha_bar(log_linear(nfe, *sigma_range(**ends)))
+        table.setdefault("DPM-Solver++(2M), log-linear", []).append(_w2(lam, even, "dpmpp_2m"))
+        table.setdefault("DDIM, log-linear", []).append(_w2(lam, even, "ddim"))
+    return {name: np.array(values) for name, values in table.items()}
+
+
+def free_multistep(lam: Array, S: int, *, eps_0: float, eps_S: float) -> tuple[float, float]:
+    """Let DPM-Solver++(2M) have any schedule, and see what the optimiser makes of it.
+
+    Gives W2 relative to that of the log-linear schedule, from which the search starts, and the
+    largest ratio of neighbouring steps in ``log(sigma)``, at least 1.
+    """
+    ends = {"eps_0": eps_0, "eps_S": eps_S}
+    start = log_linear(S, *sigma_range(**ends))
+    free = design_for(lam, S, "dpmpp_2m", init=[start], **ends)
+    share = _w2(lam, free, "dpmpp_2m") / _w2(lam, sigma_to_alpha_bar(start), "dpmpp_2m")
+    steps = np.abs(np.diff(np.log(alpha_bar_to_sigma(free))))
+    return share, float(np.exp(np.abs(np.diff(np.log(steps))).max()))

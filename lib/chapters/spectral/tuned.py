@@ -1,7 +1,8 @@
 """Families of heuristic schedules with their parameters tuned on a Gaussian loss.
 
 Each family is searched by brute force, a grid and a simplex search from its best point: the
-question is how good it can get, not how fast. The number of evaluated schedules is returned with the result, because it is the price of tuning.
+question is how good it can get, not how fast. The number of evaluated schedules is returned with
+the result, because it is the price of tuning.
 
 Families: cosine and sigmoid (Chen 2023, arXiv 2301.10972), EDM (Karras et al. 2022, arXiv
 2206.00364), tangent (Sabour et al. 2024, arXiv 2404.14507).
@@ -9,17 +10,24 @@ Families: cosine and sigmoid (Chen 2023, arXiv 2301.10972), EDM (Karras et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, minimize_scalar
 
-from diffbook.schedules.design import ScheduleProblem, objective
-from diffbook.schedules.families import cosine, edm, log_linear, sigmoid, tangent
-from diffbook.schedules.levels import EPS_0, EPS_S, alpha_bar_to_sigma, sigma_range
+from diffbook.samplers.comparison import score
+from diffbook.schedules.design import (
+    Loss,
+    ScheduleProblem,
+    design_schedule,
+    make_problem,
+    objective,
+)
+from diffbook.schedules.families import cosine, edm, heuristics, log_linear, sigmoid, tangent
+from diffbook.schedules.levels import alpha_bar_to_sigma, sigma_range
 
 Array = NDArray[np.float64]
 
@@ -40,18 +48,9 @@ _SIGMOID = [
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Best member of a family.
+    """Best member of a family: `sigma`, its parameters, its loss, and how many were evaluated.
 
-    Parameters
-    ----------
-    sigma : ndarray, shape (S + 1,)
-        The schedule.
-    parameters : tuple of float
-        ``(start, end, tau)``, ``(rho,)`` or ``(scale,)``.
-    objective : float
-        Its loss (``W2^2`` or KL).
-    n_eval : int
-        Schedules evaluated.
+    The parameters are ``(start, end, tau)``, ``(rho,)`` or ``(scale,)``; the loss is ``W2^2`` or KL.
     """
 
     sigma: Array
@@ -60,32 +59,15 @@ class Tuned:
     n_eval: int
 
 
-def tune(
-    problem: ScheduleProblem, S: int, family: str, *, eps_0: float = EPS_0, eps_S: float = EPS_S
-) -> Tuned:
-    """Search a family for the schedule with the smallest loss.
-
-    Parameters
-    ----------
-    problem : ScheduleProblem
-        Data and loss, from `diffbook.schedules.design.make_problem` with the same ends.
-    S : int
-        Number of steps.
-    family : {"cosine", "sigmoid", "EDM", "tangent"}
-        Grid over (start, end, tau), refined by Nelder and Mead's simplex, for the first two;
-        one-dimensional minimisation over ``1/rho`` in [-1/2, 1/2] and over the logarithm of the
-        scale for the others.
-    eps_0, eps_S : float
-        Ends.
-    """
-    ends = {"eps_0": eps_0, "eps_S": eps_S}
-    sigmas = sigma_range(**ends)
+def tune(problem: ScheduleProblem, S: int, family: str) -> Tuned:
+    """Search one of `FAMILIES` for the schedule of S steps with the smallest loss."""
+    sigmas = sigma_range()
     if family == "cosine":
-        make = lambda p: alpha_bar_to_sigma(cosine(S, *p, **ends))  # noqa: E731
-        return _grid(problem, _COSINE, ((0.0, 1.0), (0.0, 1.0), (0.05, 10.0)), make)
+        bounds = ((0.0, 1.0), (0.0, 1.0), (0.05, 10.0))
+        return _grid(problem, _COSINE, bounds, lambda p: alpha_bar_to_sigma(cosine(S, *p)))
     if family == "sigmoid":
-        make = lambda p: alpha_bar_to_sigma(sigmoid(S, *p, **ends))  # noqa: E731
-        return _grid(problem, _SIGMOID, ((-20.0, 20.0), (-20.0, 20.0), (0.05, 10.0)), make)
+        bounds = ((-20.0, 20.0), (-20.0, 20.0), (0.05, 10.0))
+        return _grid(problem, _SIGMOID, bounds, lambda p: alpha_bar_to_sigma(sigmoid(S, *p)))
     if family == "EDM":
         # In 1/rho, where the log-linear schedule (rho infinite) is an ordinary point.
         def by_inverse(q: float) -> Array:
@@ -93,12 +75,11 @@ def tune(
 
         best = _line(problem, -0.5, 0.5, by_inverse)
         rho = np.inf if abs(best.parameters[0]) < 1e-6 else 1.0 / best.parameters[0]
-        return Tuned(best.sigma, (float(rho),), best.objective, best.n_eval)
+        return replace(best, parameters=(float(rho),))
     if family == "tangent":
         low, high = np.log(sigmas)
         best = _line(problem, low, high, lambda q: tangent(S, *sigmas, scale=float(np.exp(q))))
-        scale = (float(np.exp(best.parameters[0])),)
-        return Tuned(best.sigma, scale, best.objective, best.n_eval)
+        return replace(best, parameters=(float(np.exp(best.parameters[0])),))
     raise ValueError(f"family must be one of {FAMILIES}, got {family!r}")
 
 
@@ -108,6 +89,8 @@ def _grid(
     bounds: tuple[tuple[float, float], ...],
     make: Callable[[tuple[float, ...]], Array],
 ) -> Tuned:
+    """Best point of a grid, refined by Nelder and Mead's simplex."""
+
     def cost(p: ArrayLike) -> float:
         try:
             return objective(problem, make(tuple(p)))
@@ -126,12 +109,45 @@ def _line(
     problem: ScheduleProblem, low: float, high: float, make: Callable[[float], Array]
 ) -> Tuned:
     """Grid of 33 points, then a bounded minimisation around the best one."""
+
+    def cost(q: float) -> float:
+        return objective(problem, make(q))
+
     grid = np.linspace(low, high, 33)
-    values = [objective(problem, make(q)) for q in grid]
-    i = int(np.argmin(values))
+    i = int(np.argmin([cost(q) for q in grid]))
     bounds = grid[max(i - 1, 0)], grid[min(i + 1, grid.size - 1)]
-    refined = minimize_scalar(
-        lambda q: objective(problem, make(q)), bounds=bounds, method="bounded"
-    )
+    refined = minimize_scalar(cost, bounds=bounds, method="bounded")
     sigma = make(float(refined.x))
     return Tuned(sigma, (float(refined.x),), objective(problem, sigma), grid.size + refined.nfev)
+
+
+def distance(objective_value: float, loss: Loss) -> float:
+    """Turn a minimum into what the tables report: W2 itself, where the loss is its square."""
+    return float(np.sqrt(objective_value)) if loss == "w2" else float(objective_value)
+
+
+def heuristic_ratios(
+    lam: ArrayLike, steps: Sequence[int], loss: Loss = "w2"
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, float]]:
+    """Heuristics as they come and tuned for each S, relative to the optimum, and what tuning took.
+
+    The first two map a name to ratios, shape (len(steps),); the last maps a family to the average
+    number of schedules that its tuning evaluated.
+    """
+    problem = make_problem(lam, loss=loss)
+    untuned: dict[str, list[float]] = {}
+    tuned: dict[str, list[float]] = {}
+    tried: dict[str, list[int]] = {}
+    for S in steps:
+        best = distance(design_schedule(lam, S, loss=loss).objective, loss)
+        for name, alpha_bar in heuristics(S).items():
+            untuned.setdefault(name, []).append(score(lam, alpha_bar, loss=loss) / best)
+        for family in FAMILIES:
+            found = tune(problem, S, family)
+            tuned.setdefault(family, []).append(distance(found.objective, loss) / best)
+            tried.setdefault(family, []).append(found.n_eval)
+    return (
+        {name: np.array(values) for name, values in untuned.items()},
+        {name: np.array(values) for name, values in tuned.items()},
+        {name: float(np.mean(counts)) for name, counts in tried.items()},
+    )

@@ -10,5 +10,7 @@ __getattr__, __dir__, __all__ = face(
             "LOSS distinct room step_axis lowest few_log_ticks narrow_log_ticks gaps filled "
             "vector positive panels sparse log_sparse thin plain_log_ticks legend_below done"
         ),
+        "curves": "lines over_steps dots step_ticks",
+        "images": "grid",
     },
 )

@@ -181,15 +181,24 @@ def style(name: str, position: int = 0) -> dict[str, Any]:
 
 
 def looks(arrays: Mapping[Any, NDArray[np.float64]]) -> list[tuple[Any, NDArray, dict[str, Any]]]:
-    """Pair each curve with its style; integer keys (step counts) become a colour sequence."""
-    keys = list(arrays)
-    if all(isinstance(key, (int, np.integer)) for key in keys):
-        colors = SEQUENCE(np.linspace(0, 1, len(keys))) if len(keys) > 1 else [SEQUENCE(0.1)]
-        return [
-            (key, arrays[key], {"color": color, "linestyle": "-", "marker": "osD^v<>ph"[i % 9]})
-            for i, (key, color) in enumerate(zip(keys, colors, strict=True))
-        ]
-    return [(key, arrays[key], style(str(key), i)) for i, key in enumerate(keys)]
+    """Pair each curve with its style.
+
+    Integer keys (step counts) become a colour sequence; unknown names beside them are black and broken.
+    """
+    steps = [key for key in arrays if isinstance(key, (int, np.integer))]
+    colors = SEQUENCE(np.linspace(0, 1, len(steps))) if len(steps) > 1 else [SEQUENCE(0.1)]
+    broken = ((0, (6, 2)), (0, (2, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)))
+    found = []
+    for i, (key, array) in enumerate(arrays.items()):
+        if key in steps:
+            k = steps.index(key)
+            look = {"color": colors[k], "linestyle": "-", "marker": "osD^v<>ph"[k % 9]}
+        elif steps and not any(str(key).startswith(name) for name in STYLES):
+            look = {"color": INK, "linestyle": broken[i % 4], "marker": "none"}
+        else:
+            look = style(str(key), i)
+        found.append((key, array, look))
+    return found
 
 
 def label(key: Any) -> str:

@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = face(
         ),
         "restoration": "DATA_RANGE psnr ssim consistency",
         "intervals": "crossed_ci mean_ci paired_ci bootstrap_ci",
-        "cells": "Row values summary means Comparison compare worst",
+        "cells": "Cell groups values summary means Comparison compare worst",
     },
 )

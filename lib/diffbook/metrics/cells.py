@@ -1,93 +1,164 @@
-"""Values at (S, method, seed, metric): tables, summaries, paired comparisons."""
+"""Values at (S, method, seed, metric): tables, summaries, paired comparisons.
+
+A **cell** is one measurement. Cells of one table have one `group` (a data set, a task); `groups` takes
+several apart. All methods of a seed are assumed to have seen the same noise, so that differences are
+paired.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# --- sampling ---------------------------------------------------------------------------------
+from diffbook.metrics.intervals import crossed_ci, mean_ci, paired_ci
+
+Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One measurement: metric `metric` of the samples of `schedule` with `S` steps and a seed."""
+class Cell:
+    """One measurement.
 
-    S: int
-    schedule: str
-    metric: str
-    seed: int
-    value: float
-
-
-def values(rows: Sequence[Row], metric: str) -> dict[tuple[int, str], NDArray]:
-    """One array over seeds (in increasing order) for each (S, schedule)."""
-    found: dict[tuple[int, str], list[tuple[int, float]]] = {}
-    for row in rows:
-        if row.metric == metric:
-            found.setdefault((row.S, row.schedule), []).append((row.seed, row.value))
-    return {key: np.array([v for _, v in sorted(pairs)]) for key, pairs in found.items()}
-
-
-def summary(rows: Sequence[Row], metric: str) -> dict[str, list[tuple[float, float, float]]]:
-    """Mean and 95 % interval over seeds: {schedule: [(mean, low, high) for every S]}."""
-    from diffbook.metrics.intervals import mean_ci
-
-    table = values(rows, metric)
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for S, name in sorted(table, key=lambda key: key[0]):
-        found.setdefault(name, []).append(mean_ci(table[S, name]))
-    return found
-
-
-def means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[float]]:
-    """Rows of a table: {schedule: means over seeds for every metric, and within it every S}."""
-    tables = [summary(rows, metric) for metric in metrics]
-    return {name: [cell[0] for t in tables for cell in t[name]] for name in tables[0]}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One schedule against another at S steps: paired over seeds.
-
-    `ratio` is the mean of the paired ratios with its interval (low, high); `difference` likewise.
+    Parameters
+    ----------
+    S, method, metric, seed
+        What was measured: number of steps, who did it, by which metric, in which repetition.
+    value
+        A number, or an array (n,) with one for each image.
+    group
+        Which table the measurement belongs to, such as a data set or a pair (data set, task).
     """
 
     S: int
-    schedule: str
+    method: str
+    metric: str
+    seed: int
+    value: float | NDArray
+    group: Any = ""
+
+    @property
+    def mean(self) -> float:
+        """The number, or the mean over images."""
+        return float(np.mean(self.value))
+
+
+def groups(cells: Iterable[Cell]) -> dict[Any, list[Cell]]:
+    """Take the cells of several tables apart: {group: its cells}, in order of appearance."""
+    found: dict[Any, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.group, []).append(cell)
+    return found
+
+
+def values(cells: Iterable[Cell], metric: str) -> dict[tuple[int, str], NDArray]:
+    """Collect the values of a metric: {(S, method): array over seeds in increasing order}.
+
+    Arrays have shape (seeds,), or (seeds, images) where cells hold a value for each image.
+
+    Raises
+    ------
+    ValueError
+        If no cell has the metric, or two cells share S, method and seed (see `groups`).
+    """
+    found: dict[tuple[int, str], dict[int, float | NDArray]] = {}
+    for cell in cells:
+        if cell.metric != metric:
+            continue
+        seeds = found.setdefault((cell.S, cell.method), {})
+        if cell.seed in seeds:
+            raise ValueError(
+                f"cells: got two values of {metric!r} for {cell.method!r}, S = {cell.S}, seed "
+                f"{cell.seed}; expected one (take groups apart with `groups`)"
+            )
+        seeds[cell.seed] = cell.value
+    if not found:
+        raise ValueError(f"metric: got {metric!r}, which no cell has")
+    return {key: np.array([seeds[k] for k in sorted(seeds)]) for key, seeds in found.items()}
+
+
+def summary(cells: Iterable[Cell], metric: str) -> dict[str, list[Triple]]:
+    """Mean and 95 % interval over seeds: {method: [(mean, low, high) for every S]}."""
+    table = values(cells, metric)
+    found: dict[str, list[Triple]] = {}
+    for S, method in sorted(table, key=lambda key: key[0]):
+        found.setdefault(method, []).append(mean_ci(_by_seed(table[S, method])))
+    return found
+
+
+def means(cells: Sequence[Cell], metrics: Sequence[str]) -> dict[str, list[float]]:
+    """Rows of a table: {method: means over seeds for every metric, and within it every S}."""
+    tables = [summary(cells, metric) for metric in metrics]
+    return {name: [triple[0] for t in tables for triple in t[name]] for name in tables[0]}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One method against another at S steps, paired: values `a` of it, `b` of the other.
+
+    Both have shape (seeds,) or (seeds, images).
+    """
+
+    S: int
+    method: str
     other: str
-    ratio: tuple[float, float, float]
-    difference: tuple[float, float, float]
+    a: NDArray
+    b: NDArray
+
+    @property
+    def ratio(self) -> Triple:
+        """Mean of the ratios a / b of the seeds, with its t interval (low, high)."""
+        return mean_ci(_by_seed(self.a) / _by_seed(self.b))
+
+    @property
+    def difference(self) -> Triple:
+        """Mean of the differences a - b of the seeds, with its t interval (low, high)."""
+        return paired_ci(_by_seed(self.a), _by_seed(self.b))
+
+    @property
+    def crossed(self) -> Triple:
+        """Mean of a - b with the interval for new seeds and new images, see `crossed_ci`."""
+        return crossed_ci(self.a - self.b)
 
 
 def compare(
-    rows: Sequence[Row], metric: str, schedule: str, others: str | Sequence[str]
+    cells: Iterable[Cell], metric: str, method: str, others: str | Sequence[str]
 ) -> list[Comparison]:
-    """Compare a schedule with another one, or with the best of several (by mean) at each S.
+    """Compare a method with another one, or with the best of several (by mean), at each S.
 
     Choosing the best one after the fact, on the same samples, favours it.
 
     Raises
     ------
     ValueError
-        If fewer than two seeds were run.
+        If fewer than two seeds were run, or not the same number for both.
     """
-    from diffbook.metrics.intervals import mean_ci, paired_ci
-
-    table = values(rows, metric)
+    table = values(cells, metric)
     rivals = [others] if isinstance(others, str) else others
     found = []
-    for S in sorted({S for S, _ in table}):
-        rival = min(
-            (name for name in rivals if (S, name) in table), key=lambda k: table[S, k].mean()
-        )
-        a, b = table[S, schedule], table[S, rival]
-        found.append(Comparison(S, schedule, rival, mean_ci(a / b), paired_ci(a, b)))
+    for S in sorted(S for S, name in table if name == method):
+        known = [name for name in rivals if (S, name) in table]
+        if not known:
+            continue
+        rival = min(known, key=lambda name: table[S, name].mean())
+        a, b = table[S, method], table[S, rival]
+        if a.shape != b.shape or len(a) < 2:
+            raise ValueError(
+                f"cells: got {len(a)} and {len(b)} seeds of {method!r} and {rival!r} at S = {S}, "
+                "expected the same seeds and images, at least two seeds"
+            )
+        found.append(Comparison(S, method, rival, a, b))
     return found
 
 
 def worst(comparisons: Sequence[Comparison]) -> Comparison:
     """Return the comparison with the largest mean ratio."""
     return max(comparisons, key=lambda c: c.ratio[0])
+
+
+def _by_seed(table: NDArray) -> NDArray:
+    """One number per seed: the mean over images, where there are any."""
+    return table if table.ndim == 1 else table.mean(axis=1)

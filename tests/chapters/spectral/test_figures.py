@@ -1,19 +1,16 @@
-"""The figures: what they draw is what they were given, and they stay readable."""
+"""The chapter's own figures: what they draw is what they were given, and they stay readable."""
 
 import io
-from itertools import combinations
-from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
 
 from chapters.spectral import figures
-from diffbook import schedules
-from diffbook.samplers.transfer import ddim_gain
+from diffbook import draw, schedules
 
-LIB = Path(figures.__file__).parents[1]
 LAM = np.geomspace(400.0, 0.26, 50)
 STEPS = [5, 10, 20, 50, 112]
 
@@ -21,71 +18,58 @@ STEPS = [5, 10, 20, 50, 112]
 @pytest.fixture(autouse=True)
 def book_style():
     with mpl.rc_context():
-        figures.use_style()
+        draw.use_style()
         yield
-
-
-def luminance(color):
-    channels = np.array(mpl.colors.to_rgb(color))
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return linear @ [0.2126, 0.7152, 0.0722]
-
-
-def contrast(a, b):
-    low, high = sorted((luminance(a), luminance(b)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def lines(ax):
     return {line.get_label(): line for line in ax.get_lines()}
 
 
-def png(fig):
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png")
-    return Image.open(buffer)
-
-
-FAMILIES = {"linear beta": schedules.linear_beta, "cosine": schedules.cosine}
+TWO = {"cosine": schedules.cosine(20), "linear beta": schedules.linear_beta(20)}
 FIGURES = {
-    "schedules": lambda: figures.schedules({n: f(20) for n, f in FAMILIES.items()}),
-    "schedules_by_steps": lambda: figures.schedules({S: schedules.cosine(S) for S in STEPS}),
-    "gain": lambda: figures.gain(LAM, {n: ddim_gain(LAM, f(10)) for n, f in FAMILIES.items()}),
-    "distance": lambda: figures.distance_vs_steps(
-        STEPS,
-        {"spectral W2": [6.5, 3.5, 1.9, 0.84, 0.45], "cosine": [16, 13, 8.3, 3.7, 1.8]},
-        reference="spectral W2",
-        ci={"cosine": ([15, 12, 8, 3.5, 1.7], [17, 14, 9, 3.9, 1.9])},
-        law=(1686.0, 0.025),
-    ),
+    "schedules": lambda: figures.schedules(TWO),
+    "schedules by steps": lambda: figures.schedules({S: schedules.cosine(S) for S in STEPS}),
     "map": lambda: figures.transfer_map(
         {"spectral W2": np.linspace(0.6, 1, 550).reshape(11, 50), "cosine": np.ones((11, 50))}, LAM
     ),
-    "spectrum": lambda: figures.spectrum({"synthetic": LAM, "digits": LAM[:20] / 9}),
-    "bias": lambda: figures.bias(
-        np.geomspace(1e-9, 1e-2, 9), {10: np.geomspace(1e-4, 0.9, 9)}, marks={"DDPM": 4e-5}
+    "costs": lambda: figures.cost_map(
+        {"a": {"a": 1.0, "b": 2.5}, "b": {"a": 1.25, "b": 1.0}}, xlabel="used", ylabel="designed"
     ),
-    "series": lambda: figures.series(
-        [1, 2, 4], {"measured": [3, 2, 1]}, xlabel="S", ylabel="W2", log="xy"
+    "agreement": lambda: figures.agreement(
+        {"cosine": [1.0, 2.0]}, {"cosine": [1.1, 1.9]}, band=0.15, unit="distance"
     ),
-    "grid": lambda: figures.image_grid({"data": np.zeros((6, 8, 8)), "cosine": np.ones((6, 8, 8))}),
-}
+    "envelope": lambda: figures.envelope(
+        LAM[::-1], {"cosine": np.full(50, 0.2)}, np.full(50, 0.1)
+    ),
+    "large S": lambda: figures.large_s(
+        [5, 10], {"spectral W2": ([0.9, 1.0], 3.0)}, [2.0, 1.0],
+        (np.array([5.0, 10.0]), np.array([2.0, 1.0])), 0.1,
+    ),
+    "exponents": lambda: figures.exponents(
+        np.array([1.0, 2.0]), {"W2": [0.0, 0.3]}, {"W2": ([1.5], [0.2])}, star=(14 / 11, 1 / 7)
+    ),
+    "ranges": lambda: figures.ratio_ranges(
+        {"W2": {"GITS": [1.1, 1.2]}, "KL": {"GITS": [2.0, 4.0]}}, mark=1
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_have_labels_opaque_light_panels_and_readable_text(name):
     fig = FIGURES[name]()
-    picture = png(fig)
+    assert plt.get_fignums() == []
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png")
+    picture = Image.open(buffer)
     assert 680 <= picture.width <= 1400
     corner = np.array(picture.convert("RGBA"))[3, 3]
-    assert tuple(corner[:3]) == tuple(int(figures.PANEL[i : i + 2], 16) for i in (1, 3, 5))
-    assert corner[3] == 255
-    if name == "grid":
-        return
+    assert tuple(corner) == (*(int(draw.PANEL[i : i + 2], 16) for i in (1, 3, 5)), 255)
     for ax in fig.axes:
+        named = any(other.get_ylabel() for other in ax.get_shared_y_axes().get_siblings(ax))
+        assert named or name == "ranges"  # its rows are the names
         is_bar = ax.get_label() == "<colorbar>"
-        assert any(other.get_ylabel() for other in ax.get_shared_y_axes().get_siblings(ax))
-        assert is_bar or ax.get_xlabel() or fig.get_supxlabel() or name == "distance"
+        assert is_bar or ax.get_xlabel() or fig.get_supxlabel()
         assert all(text.get_fontsize() >= 11 for text in ax.texts + ax.get_xticklabels())
     for legend in fig.legends:
         inside = legend.get_window_extent()
@@ -94,73 +78,50 @@ def test_figures_have_labels_opaque_light_panels_and_readable_text(name):
         assert all(text.get_fontsize() >= 11 for text in legend.get_texts())
 
 
-def test_figures_are_detached_from_pyplot():
-    import matplotlib.pyplot as plt
-
-    for make in FIGURES.values():
-        make()
-    assert plt.get_fignums() == []
-
-
-def test_styles_differ_without_colour_and_colours_read_on_the_panel():
-    looks = {name: (str(s["linestyle"]), s["marker"]) for name, s in figures.STYLES.items()}
-    for (a, one), (b, two) in combinations(looks.items(), 2):
-        assert one != two, (a, b)
-    assert all(contrast(c, figures.PANEL) > 2.0 for c in figures.COLORS.values())
-    assert contrast(figures.INK, figures.PANEL) > 7
-    assert figures.style("cosine, S = 10") == figures.STYLES["cosine"]
-    assert figures.style("sigmoid(0,3,0.3)") != figures.style("sigmoid")
-    assert figures.style("something else", 1) == figures.style("another", 1)
-
-
 def test_schedule_panels_hold_the_data():
     alpha_bar = schedules.cosine(20)
     left, right = figures.schedules({"cosine": alpha_bar}).axes
     np.testing.assert_allclose(lines(left)["cosine"].get_ydata(), alpha_bar)
     np.testing.assert_allclose(
-        lines(right)["cosine"].get_ydata(), schedules.alpha_bar_to_log_snr(alpha_bar), rtol=1e-9
+        lines(right)["cosine"].get_ydata(), np.log(alpha_bar / (1 - alpha_bar)), rtol=1e-9
     )
 
 
-def test_gain_is_the_share_of_variance_in_order_of_the_abscissa():
-    d1 = ddim_gain(LAM, schedules.cosine(10))
-    (ax,) = figures.gain(LAM, {"cosine": d1}).axes
-    line = lines(ax)["cosine"]
-    np.testing.assert_allclose(line.get_xdata(), np.sort(LAM))
-    np.testing.assert_allclose(line.get_ydata(), (d1**2 / LAM)[np.argsort(LAM)])
-
-
-def test_ratio_panel_divides_by_the_reference():
-    _, ratio = FIGURES["distance"]().axes
-    np.testing.assert_allclose(lines(ratio)["spectral W2"].get_ydata(), 1)
-    np.testing.assert_allclose(lines(ratio)["cosine"].get_ydata()[0], 16 / 6.5)
-
-
 def test_transfer_map_orders_modes_by_variance():
-    lam = np.array([1.0, 4.0, 2.0])
-    fig = figures.transfer_map({"cosine": np.tile(lam, (3, 1))}, lam, center=None)
+    lam = np.array([0.25, 1.0, 0.5])
+    fig = figures.transfer_map({"cosine": np.tile(lam, (3, 1))}, lam)
     mesh = fig.axes[0].collections[0].get_array()
-    np.testing.assert_allclose(np.asarray(mesh).reshape(3, 3)[:, 0], [4, 2, 1])
+    np.testing.assert_allclose(np.asarray(mesh).reshape(3, 3)[:, 0], [1, 0.5, 0.25])
+
+
+def test_cost_map_writes_every_number():
+    fig = FIGURES["costs"]()
+    assert [t.get_text() for t in fig.axes[0].texts] == ["1.00", "2.50", "1.25", "1.00"]
+
+
+def test_agreement_draws_all_points():
+    points = lines(FIGURES["agreement"]().axes[0])["cosine"]
+    np.testing.assert_array_equal(points.get_xdata(), [1.0, 2.0])
+    np.testing.assert_array_equal(points.get_ydata(), [1.1, 1.9])
+
+
+def test_ranges_span_the_ratios_and_mark_one():
+    ax = FIGURES["ranges"]().axes[1]
+    (segment,) = ax.collections[0].get_segments()
+    np.testing.assert_allclose(segment[:, 0], [2.0, 4.0])
+    assert ax.get_lines()[0].get_xdata() == [4.0]
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: figures.schedules({}), "empty"),
-        (
-            lambda: figures.schedules({"cosine": [0.9, 0.0]}),
-            r"curves\['cosine'\].*inside \(0, 1\)",
-        ),
-        (lambda: figures.schedules({"cosine": [0.9, 0.1]}, show=["beta"]), "show must hold"),
-        (lambda: figures.gain([1, 2], {"cosine": [1, 2, 3]}), r"length 2; got shape \(3,\)"),
-        (lambda: figures.gain([1, 0], {"cosine": [1, 2]}), "lam must be positive.*index 1"),
-        (
-            lambda: figures.distance_vs_steps([1, 2], {"a": [1, 2]}, reference="b"),
-            "reference must be one of",
-        ),
-        (lambda: figures.transfer_map({"a": np.ones((3, 4))}, [1, 2]), "with d = 2 modes"),
-        (lambda: figures.series([1], {"a": [1]}, xlabel="", ylabel="", log="z"), "log must be"),
-        (lambda: figures.image_grid({"a": np.ones((2, 4))}), "equal shapes"),
+        (lambda: figures.schedules({}), "nothing to draw"),
+        (lambda: figures.schedules({"cosine": [0.9, 0.0]}), r"curves\['cosine'\]"),
+        (lambda: figures.transfer_map({"a": np.ones((3, 4))}, [1, 2]), r"\(S \+ 1, 2\)"),
+        (lambda: figures.cost_map({}, xlabel="", ylabel=""), "nothing to draw"),
+        (lambda: figures.agreement({}, {}, band=0.1, unit=""), "nothing to draw"),
+        (lambda: figures.envelope(LAM, {"a": np.zeros(50)}, np.ones(50)), "must be positive"),
+        (lambda: figures.ratio_ranges({}, mark=0), "nothing to draw"),
     ],
 )
 def test_bad_input_is_named(call, words):

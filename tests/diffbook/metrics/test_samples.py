@@ -159,3 +159,13 @@ def test_no_direction_and_no_number_are_refused():
         samples.sliced_w2(x, x, n_projections=0)
     with pytest.raises(ValueError, match="expected finite numbers"):
         intervals.mean_ci([1.0, np.nan])
+
+
+def test_image_metrics_against_direct_calls():
+    x, y = RNG(0).standard_normal((2, 100, 8, 8))
+    found = {name: f(x) for name, f in samples.image_metrics(y).items()}
+    assert set(found) == {"pixels", "gabor", "sliced W2", "spectrum dB"}
+    assert found["pixels"] == pytest.approx(samples.frechet(x, y), rel=1e-9)
+    assert found["gabor"] == pytest.approx(
+        samples.frechet(samples.gabor_energies(x), samples.gabor_energies(y)), rel=1e-9
+    )
