@@ -22,13 +22,7 @@ Array = NDArray[np.float64]
 
 
 def block_errors(seed: int = 0, d: int = 32, S: int = 10, sigma_y: float = 0.2) -> dict[str, float]:
-    """Run four samplers for super-resolution by 4 and for a random mask, on signals and in blocks.
-
-    Returns
-    -------
-    dict
-        Largest difference of the outputs relative to their largest value, by task and method.
-    """
+    """Run four samplers (super-resolution by 4, a random mask) on signals and in blocks."""
     prior, rng = synthetic_prior(d), np.random.default_rng([seed, d])
     blur = inverse.Blur.from_transfer(inverse.gaussian_transfer(d, 1.0, 0.7))
     down = inverse.Downsampling(prior.shape, 4, blur)
@@ -102,10 +96,7 @@ def _apply(
 
 
 def draw(problem: Problem, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Draw true modes and their measurements (n, m), as complex circular Gaussians.
-
-    A stand-in for the modes of real signals with the same second moments, mode by mode.
-    """
+    """Draw true modes and their measurements (n, m), as complex circular Gaussians."""
     x0 = problem.mu0 + np.sqrt(problem.lam) * _normal(rng, (n, problem.lam.size))
     return x0, problem.h * x0 + problem.sigma_y * _normal(rng, x0.shape)
 
@@ -117,14 +108,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.comp
 def z_scores(
     problem: Problem, alpha_bar: ArrayLike, steps: Steps, n: int, rng: np.random.Generator
 ) -> Array:
-    """Run a sampler on drawn measurements and standardise its moments by the closed form.
-
-    Returns
-    -------
-    ndarray, shape (4 m,)
-        Per mode: real and imaginary part of the output's average, variance given y, and distortion.
-        Standard normal if the closed form is right.
-    """
+    """Run a sampler on drawn measurements and standardise its moments by the closed form."""
     x0, y = draw(problem, n, rng)
     found = inverse.run(
         problem, alpha_bar, steps, _normal(rng, x0.shape), y, lambda s: _normal(rng, x0.shape)
@@ -152,16 +136,7 @@ def measured_coverage(
     n: int,
     rng: np.random.Generator,
 ) -> tuple[Array, Array, Array]:
-    """Share of true pixels inside a sampler's central intervals, from sampler runs alone.
-
-    Every signal is measured and restored twice, with noise and with none; the second run is the
-    sampler's mean given y, and their difference gives its spread.
-
-    Returns
-    -------
-    mean, low, high : ndarray, shape (len(levels),)
-        With the 95 % interval; the pixels of one signal depend on each other, signals do not.
-    """
+    """Share of true pixels inside a sampler's central intervals, from sampler runs alone."""
     from scipy.special import ndtri
 
     def modes() -> NDArray:
@@ -183,13 +158,7 @@ def measured_coverage(
 def conditional_w2(
     prior: GaussianPrior, problem: Problem, transfer: PosteriorTransfer, y: ArrayLike
 ) -> tuple[float, float]:
-    """W2^2 between sampler and exact posterior for one measurement: by matrices, and mode by mode.
-
-    Parameters
-    ----------
-    y : array_like, shape of a signal
-        The measurement, in the signal domain.
-    """
+    """W2^2 between sampler and exact posterior for one measurement: by matrices, and by modes."""
     from diffbook.priors.distances import w2_gaussian
 
     y_modes = prior.to_spectral(np.asarray(y)[None]).ravel()
@@ -207,15 +176,7 @@ def conditional_w2(
 def shared_noise_errors(
     seed: int = 0, S: int = 10, sizes: Sequence[int] = (63, 64)
 ) -> dict[str, float]:
-    """Run every method as published, on signals, and as a filter, under the same noise.
-
-    A blur with a phase, a prior with a mean, three signals; guidance by automatic differentiation.
-
-    Returns
-    -------
-    dict
-        Largest difference of the outputs relative to their largest value, over the sizes.
-    """
+    """Run every method as published, on signals, and as a filter, under the same noise."""
     errors: dict[str, float] = {}
     for d in sizes:
         for name, error in _shared_noise_errors(d, S, seed).items():
@@ -287,11 +248,7 @@ def autograd_gradient(
     method: inverse.Method,
     **options: float,
 ) -> Array:
-    """Gradient of ``E_y W2^2`` by the weights from automatic differentiation.
-
-    The sampler is unrolled in torch from the gains of the methods' table, independently of the
-    adjoint recursion; for DPS, PiGDM and DiffPIR.
-    """
+    """Gradient of ``E_y W2^2`` by the weights from automatic differentiation."""
     import torch
 
     eta, zeta = options.get("eta", 0.0), options.get("zeta", 0.1)

@@ -36,48 +36,21 @@ from diffbook.schedules.families import ddpm_respaced
 
 @dataclass(frozen=True, eq=False)
 class Mismatch:
-    """Network against Gaussian model at some noise levels.
+    """Network against Gaussian model at some noise levels."""
 
-    Attributes
-    ----------
-    sigma
-        Noise levels sigma_s (VE units), shape (m,).
-    radius
-        Radial frequencies in cycles per image, shape (r,).
-    slope, model_slope
-        Mean over images and directions of the diagonal of `F J F*`, and w_s, both times
-        `sqrt(alpha_bar_s)` (a number in [0, 1] in the model), shape (m, r).
-    answer_gap
-        Root mean square of `x0_hat(network) - x0_hat(Wiener)`, on noisy test images, (m,).
-    error, model_error
-        Root mean square errors of both denoisers, (m,).
-    """
-
-    sigma: NDArray
-    radius: NDArray
-    slope: NDArray
-    model_slope: NDArray
-    answer_gap: NDArray
-    error: NDArray
+    sigma: NDArray  # noise levels (m,)
+    radius: NDArray  # radial frequencies (r,), cycles per image
+    slope: NDArray  # mean diagonal of sqrt(alpha_bar) F J F*, (m, r)
+    model_slope: NDArray  # the same of the Wiener filter
+    answer_gap: NDArray  # root mean square difference of the two answers, (m,)
+    error: NDArray  # root mean square error of the network, (m,)
     model_error: NDArray
 
 
 def mismatch(
     data: str, k: int, levels: Sequence[float], *, n: int = 64, probes: int = 4, seed: int = 0
 ) -> Mismatch:
-    """Measure a network's answers and its mean Jacobian on noisy validation images.
-
-    Parameters
-    ----------
-    data, k
-        Which network: data set and training seed.
-    levels
-        Values of alpha_bar in (0, 1).
-    n, probes
-        Images per level, and random directions per image.
-    seed
-        Of noise and directions.
-    """
+    """Measure a network's answers and its mean Jacobian on noisy validation images."""
     x0, model, net = images(data, "validation", n), prior(data), network(data, k)
     f = np.fft.fftfreq(x0.shape[-1], 1.0 / x0.shape[-1])
     radius = np.rint(np.hypot(f[:, None], f[None, :])).astype(int)
@@ -114,24 +87,12 @@ def mismatch(
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """How strongly one unit of guidance turns the state around, for a network and in the model.
+    """How strongly one unit of guidance turns the state around, for a network and in the model."""
 
-    Attributes
-    ----------
-    sigma
-        Noise levels of the steps, (S,).
-    weights
-        Guidance weights that were examined, (S,).
-    bound
-        The model's no-overshoot bound, (S,).
-    network_bound
-        The same bound from the network's Jacobian at each validation image, (S, n).
-    """
-
-    sigma: NDArray
-    weights: NDArray
-    bound: NDArray
-    network_bound: NDArray
+    sigma: NDArray  # (S,)
+    weights: NDArray  # guidance weights that were examined, (S,)
+    bound: NDArray  # the model's no-overshoot bound, (S,)
+    network_bound: NDArray  # the same from the network's Jacobian at each image, (S, n)
 
     def overshoot(self, quantile: float = 0.5) -> NDArray:
         """Weight over the network's bound at a quantile of the images, (S,); above 1 is too much."""
@@ -141,23 +102,10 @@ class Curvature:
 def curvature(
     data: str, name: str, S: int, k: int, *, n: int = 32, iterations: int = 10, seed: int = 0
 ) -> Curvature:
-    """Compare the no-overshoot bound of the model with a network's, at noisy validation images.
-
-    In the direction v a step turns the state by `a + b v^T J v - 2 zeta |H J v|^2`; the bound is
-    where that is zero for the v with the largest `|H J v|`, found by power iteration on
-    `J^T H^T H J`, with J taken symmetric (that of an exact denoiser is a covariance).
-
-    Parameters
-    ----------
-    data, name, S, k
-        Task, number of steps, training seed.
-    n
-        Validation images.
-    iterations
-        Of the power method. Too few make the bound too generous.
-    seed
-        Of noise and starts.
-    """
+    """Compare the no-overshoot bound of the model with a network's, at noisy validation images."""
+    # In the direction v a step turns the state by a + b v^T J v - 2 zeta |H J v|^2. The bound is where
+    # that is zero for the v with the largest |H J v|, by power iteration on J^T H^T H J with J taken
+    # symmetric (that of an exact denoiser is a covariance); too few iterations make it too generous.
     task, alpha_bar = make_task(data, name), ddpm_respaced(S)
     x0, net = images(data, "validation", n), network(data, k)
     a, b, _ = step_coefficients(alpha_bar, "vp", 0.0).T
@@ -186,39 +134,17 @@ def curvature(
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Mean power of the states of a guided run, relative to that of noisy data; all arrays (S,).
-
-    Row s - 1 is the state after the step from s to s - 1, about the mean path.
-
-    Attributes
-    ----------
-    network
-        Of a run with the network.
-    model
-        Closed form with the Wiener denoiser (`restoration_tasks.state_power`).
-    clipped
-        Share of the pixels of the network's answer that were clamped.
-    """
+    """Mean power of the states of a guided run, relative to that of noisy data; all arrays (S,)."""
 
     network: NDArray
-    model: NDArray
-    clipped: NDArray
+    model: NDArray  # closed form with the Wiener denoiser, see `tasks.state_power`
+    clipped: NDArray  # share of pixels of the network's answer that were clamped
 
 
 def path(
     data: str, name: str, S: int, k: int, weights: NDArray, *, n: int = 64, seed: int = 0
 ) -> Path:
-    """Run DPS on validation images with a network, and compare its states with the closed form.
-
-    Parameters
-    ----------
-    data, name, S, k
-        Task, number of steps, training seed.
-    weights
-        Guidance weights (S,).
-    n, seed
-        Images, and seed of the noise.
-    """
+    """Run DPS on validation images with a network, and compare its states with the closed form."""
     task, alpha_bar, model = make_task(data, name), ddpm_respaced(S), prior(data)
     x0 = images(data, "validation", n)
     y = torch.as_tensor(measured(task, x0, seed, k), dtype=torch.float32)

@@ -36,10 +36,7 @@ def synthetic_prior(d: int = 64) -> GaussianPrior:
 
 
 def synthetic_problems(d: int = 64) -> tuple[GaussianPrior, dict[str, Problem]]:
-    """Return the prior and three problems: A mild blur, B denoising, C strong blur with little noise.
-
-    The blurs are shifted by 0.7 samples, so that their transfer functions are complex.
-    """
+    """Return the prior and problems A (mild blur), B (denoising), C (strong blur, little noise)."""
     prior = synthetic_prior(d)
     h = {
         "A": gaussian_transfer(d, 1.5, 0.7),
@@ -106,10 +103,7 @@ def method_table(
 
 
 def dps_rivals(problem: Problem, alpha_bar: ArrayLike) -> dict[str, float]:
-    """``E_y W2^2`` of DPS with the weights of the literature, searched ones included.
-
-    A rule that diverges has an astronomic value, or infinity.
-    """
+    """``E_y W2^2`` of DPS with the weights of the literature, searched ones included."""
     names = {
         "0.3/|r|": inverse.dps_normalised(problem, alpha_bar, 0.3),
         "1/|r|": inverse.dps_normalised(problem, alpha_bar, 1.0),
@@ -148,13 +142,7 @@ def normalised_grid(problem: Problem, steps: Sequence[int], zeta_primes: ArrayLi
 def single_rule(
     problem: Problem, steps: Sequence[int], grid: ArrayLike | None = None
 ) -> tuple[float, dict[int, float]]:
-    """Return what one ``zeta'`` for all numbers of steps loses at worst, and the best one for each.
-
-    Parameters
-    ----------
-    grid : array_like, optional
-        Values of zeta' that are tried.
-    """
+    """Worst loss of one ``zeta'`` for all numbers of steps, and the best one for each."""
     grid = np.geomspace(0.03, 5.0, 60) if grid is None else np.asarray(grid)
     table = normalised_grid(problem, steps, grid)
     loss = np.min(np.max(table / table.min(axis=1, keepdims=True), axis=0))
@@ -205,14 +193,7 @@ def distinct_minima(
 
 
 def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:
-    """How far two weight profiles are apart after the best rescaling.
-
-    Returns
-    -------
-    float
-        ``exp`` of the root mean square deviation of their log ratio from its mean: 1 for
-        proportional profiles, 2 if they differ by a factor of 2 on average.
-    """
+    """How far two weight profiles are apart after the best rescaling."""
     ratio = np.log(np.asarray(designed)) - np.log(np.asarray(heuristic))
     return float(np.exp(ratio.std()))
 
@@ -220,14 +201,7 @@ def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:
 def reused_weights(
     problem: Problem, design: inverse.WeightDesign, S: int, steps: Sequence[int]
 ) -> dict[str, Array]:
-    """Evaluate the weights designed for S steps at other numbers of steps.
-
-    Returns
-    -------
-    dict
-        ``"copied"`` over s/S, and ``"rescaled"`` by the step size over log SNR; both are kept below
-        the stability bound, without which they may diverge.
-    """
+    """Evaluate the weights designed for S steps at other numbers of steps."""
     found: dict[str, list[float]] = {"copied": [], "rescaled": []}
     source = schedules.ddpm_respaced(S)
     for target in steps:
