@@ -6,8 +6,7 @@ alike, and so do the weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,6 +52,12 @@ def deblur_colour(
     seeds = np.random.SeedSequence(seed).generate_state(2 * len(x0)).tolist()
     y = inverse.measure(op, x0, sigma_y, initial_noise(seeds[::2], x0.shape[1:]))
     x_T = initial_noise(seeds[1::2], x0.shape[1:])
+    denoiser, vjp = prior.denoise, gaussian_vjp(prior)
+    if pretrained is not None:
+        import torch
+
+        denoiser, vjp = pretrained.denoiser, None
+        x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
     rows = []
     for S in steps:
         ab = ddpm_respaced(S) if pretrained is None else pretrained.schedule(ddpm_respaced(S))
@@ -65,33 +70,16 @@ def deblur_colour(
         }
         for name, weights in methods.items():
             parts = [
-                _restore(prior, pretrained, x_T[at], ab, y[at], op, sigma_y, weights)
-                for at in (slice(i, i + batch) for i in range(0, len(x0), batch))
-            ]
+                published.dps(
+                    denoiser, x_T[i : i + batch], ab, y=y[i : i + batch], operator=op,
+                    sigma_y=sigma_y, weights=weights, vjp=vjp,
+                ).sample
+                for i in range(0, len(x0), batch)
+            ]  # fmt: skip
             # A model with few levels may take fewer steps than were asked for.
-            value = psnr(np.concatenate(parts), x0)
+            value = psnr(np.concatenate([np.asarray(part) for part in parts]), x0)
             rows.append(Cell(len(ab) - 1, name, "PSNR", seed, value))
     return rows
-
-
-def _restore(
-    prior: ChannelPriors,
-    pretrained: Pretrained | None,
-    x_T: NDArray,
-    alpha_bar: NDArray,
-    y: NDArray,
-    op: inverse.Blur,
-    sigma_y: float,
-    weights: NDArray | Callable[[int, Any], Any],
-) -> NDArray:
-    kwargs = {"operator": op, "sigma_y": sigma_y, "weights": weights}
-    if pretrained is None:
-        vjp = gaussian_vjp(prior)
-        return published.dps(prior.denoise, x_T, alpha_bar, y=y, vjp=vjp, **kwargs).sample
-    import torch
-
-    x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
-    return published.dps(pretrained.denoiser, x_T, alpha_bar, y=y, **kwargs).sample.numpy()
 
 
 def summarise(rows: Sequence[Cell]) -> dict[str, list[float]]:

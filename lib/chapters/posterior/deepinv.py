@@ -160,6 +160,7 @@ def sample(
 # --- the recorded comparison ------------------------------------------------------------------
 
 SIZE, S, SIGMA_Y = 32, 20, 0.2
+COMMAND = "python -m chapters.posterior.deepinv"
 
 
 def lorentzian(size: int, scale: float = 1.0, mean: float = 0.2) -> GaussianPrior:
@@ -178,9 +179,14 @@ class Case(NamedTuple):
     x_T: NDArray[np.float64]
     y: NDArray[np.float64]
 
+    @property
+    def problem(self) -> inverse.Problem:
+        """The same problem, mode by mode."""
+        return inverse.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+
     def closed(self, method: Callable[..., Steps], *weights: ArrayLike) -> NDArray:
         """Run a method of `diffbook.inverse.gains` as one gain per frequency, and return its images."""
-        problem = inverse.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+        problem = self.problem
         modes = (self.prior.to_spectral(v).reshape(len(v), -1) for v in (self.x_T, self.y))
         steps = method(problem, self.alpha_bar, *weights)
         x = inverse.run(problem, self.alpha_bar, steps, *modes)
@@ -195,8 +201,7 @@ class Case(NamedTuple):
 
     def annealed(self) -> NDArray[np.float64]:
         """Weights of DPS that deepinv calls annealed, (S,)."""
-        problem = inverse.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
-        return inverse.dps_annealed(problem, self.alpha_bar)
+        return inverse.dps_annealed(self.problem, self.alpha_bar)
 
 
 def make_case(seed: int = 0) -> Case:
@@ -221,26 +226,16 @@ def differences(seed: int = 0) -> dict[str, float]:
         "annealed DPS": (case.theirs("dps"), case.closed(gains.dps, case.annealed())),
         "PiGDM": (case.theirs("pigdm"), case.closed(gains.pigdm, kappa)),
         "ALD": (case.theirs("ald"), case.closed(gains.ald, np.ones(S))),
-        "moment matching": (
-            case.theirs("moment_matching", **converged),
-            case.closed(gains.ideal),
-        ),
+        "moment matching": (case.theirs("moment_matching", **converged), case.closed(gains.ideal)),
     }
     return {name: relative(other, exact) for name, (other, exact) in pairs.items()}
 
 
-def default_path() -> Path:
-    """File of the recorded comparison, under version control."""
-    return paths.study("posterior", "deepinv")
-
-
 def recorded() -> dict:
     """Read the recorded comparison; a missing one is an error that names the command."""
-    path = default_path()
+    path = paths.study("posterior", "deepinv")
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no record at {path}; make it: python -m chapters.posterior.deepinv"
-        )
+        raise FileNotFoundError(f"no record at {path}; make it: {COMMAND}")
     return json.loads(path.read_text("utf-8"))
 
 
@@ -252,7 +247,7 @@ def main() -> None:
     from importlib.metadata import version
 
     document = {
-        "command": "python -m chapters.posterior.deepinv",
+        "command": COMMAND,
         "deepinv": version("deepinv"),
         "torch": torch.__version__,
         "size": SIZE,
@@ -260,7 +255,7 @@ def main() -> None:
         "sigma_y": SIGMA_Y,
         "differences": {name: float(f"{value:.2g}") for name, value in differences().items()},
     }
-    records.write(default_path(), document)
+    records.write(paths.study("posterior", "deepinv"), document)
     click.echo(json.dumps(document["differences"]))
 
 

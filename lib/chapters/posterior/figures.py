@@ -26,11 +26,7 @@ from diffbook.draw.style import COLORS, GREY, INK, PANEL, SEQUENCE, label, style
 FREQUENCY = "frequency (cycles per signal)"
 
 # What becomes of a frequency, by its information rho: name, colour and hatch.
-_FATES = (
-    ("passed", COLORS["DiffPIR"], ""),
-    ("restored", COLORS["ALD"], ""),
-    ("lost", GREY, "///"),
-)
+_FATES = (("passed", COLORS["DiffPIR"], ""), ("restored", COLORS["ALD"], ""), ("lost", GREY, "///"))
 _PARTS = {"bias": (GREY, "///"), "gain": (COLORS["DPS"], ""), "std": (COLORS["ALD"], "")}
 
 
@@ -211,9 +207,13 @@ def mismatch(
 ) -> Figure:
     """Draw slopes of (network, model) by noise level, and by name (sigma, weight over its bound)."""
     radius = vector("radius", radius)
+    for network, model in filled(slopes).values():
+        vector("network", network, radius.size), vector("model", model, radius.size)
+    for name, (sigma, values) in filled(overshoot).items():
+        vector(f"overshoot[{name!r}]", values, positive("sigma", sigma).size)
     fig, axes = panels(2, 1, (7.2, 6.2))
     top, bottom = axes.flat
-    colors = SEQUENCE(np.linspace(0, 1, max(2, len(filled(slopes)))))
+    colors = SEQUENCE(np.linspace(0, 1, max(2, len(slopes))))
     for color, (level, (network, model)) in zip(colors, sorted(slopes.items()), strict=False):
         top.plot(radius, network, color=color, marker="o", label=f"σ = {level:.2g}")
         top.plot(radius, model, color=color, linestyle=(0, (3, 1.5)))
@@ -223,7 +223,7 @@ def mismatch(
     top.legend(loc="upper right", ncols=2)
     bottom.axhline(1.0, color=INK, linewidth=1.2)
     for i, (name, (sigma, values)) in enumerate(overshoot.items()):
-        bottom.plot(positive("sigma", sigma), values, label=name, **style(name, i))
+        bottom.plot(sigma, values, label=name, **style(name, i))
     bottom.set(xscale="log", yscale="log", xlabel="noise level σ (units of the data)")
     bottom.set_ylabel("weight over the\nnetwork's own bound")
     legend_below(fig, bottom, len(overshoot))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from chapters.posterior import tasks
 from chapters.posterior.restoration import Weights, measured, network, restore, rule
-from chapters.posterior.tasks import images, make_task, noise_seeds
 from chapters.posterior.wiener import Setting, deblur, posterior_mean, rules
 from diffbook import inverse
 from diffbook.samplers.protocol import initial_noise
@@ -31,33 +31,26 @@ def gallery(
     draws: int = 24, keep: int = 4, seed: int = 0, zeta: float | None = None,
     weights: Weights | None = None,
 ) -> Gallery:  # fmt: skip
-    """Restore a few test images many times from the same measurement."""
+    """Restore the test images `which` many times from the measurements of `run_cells`."""
     if not 1 <= keep <= draws or draws < 2:
         raise ValueError(
             f"keep, draws: got {keep} and {draws}, expected 1 <= keep <= draws, 2 <= draws"
         )
-    task, count = make_task(data, name), max(which) + 1
-    x0 = images(data, "test", count)
-    y = measured(task, x0, seed, k)[list(which)]
+    task, which = tasks.make_task(data, name), list(which)
+    x0 = tasks.images(data, "test", max(which) + 1)
+    y = measured(task, x0, seed, k)[which]
     sampler, used, options = rule(method, task, S, zeta, weights)
-    n = len(which)
-    sample, _ = restore(
+    x, _ = restore(
         network(data, k), task, np.repeat(y, draws, axis=0), S, sampler, used,
-        seeds=noise_seeds(seed, k, n * draws, 2), **options,
+        seeds=tasks.noise_seeds(seed, k, len(which) * draws, 2), **options,
     )  # fmt: skip
-    sample = sample.reshape(n, draws, *x0.shape[1:])
-    return Gallery(
-        x0[list(which)],
-        shown(task.operator, y),
-        sample.mean(1),
-        sample[:, :keep],
-        sample.std(1, ddof=1),
-    )
+    x = x.reshape(len(which), draws, *x0.shape[1:])
+    return Gallery(x0[which], shown(task.operator, y), x.mean(1), x[:, :keep], x.std(1, ddof=1))
 
 
 def contrasted(data: str, count: int = 4, among: int = 60) -> tuple[int, ...]:
     """Return the indices of the test images with the largest contrast among the first ones."""
-    spread = images(data, "test", among).std(axis=(1, 2))
+    spread = tasks.images(data, "test", among).std(axis=(1, 2))
     return tuple(sorted(np.argsort(spread)[::-1][:count].tolist()))
 
 
@@ -76,10 +69,10 @@ def wiener_gallery(
 ) -> Gallery:  # fmt: skip
     """Restore a few test patches many times; the MMSE estimate is the Wiener filter's."""
     shape, count, n = case.prior.shape, max(which) + 1, len(which)
-    x0 = images("photos", "test", count, shape[0])
-    noise = initial_noise(noise_seeds(seed, 0, count, 0), shape)
+    x0 = tasks.images("photos", "test", count, shape[0])
+    noise = initial_noise(tasks.noise_seeds(seed, 0, count, 0), shape)
     y = inverse.measure(case.operator, x0, case.sigma_y, noise)[list(which)]
-    x_T = initial_noise(noise_seeds(seed, 0, n * draws, 4), shape)
+    x_T = initial_noise(tasks.noise_seeds(seed, 0, n * draws, 4), shape)
     x = deblur(case, x_T, S, np.repeat(y, draws, axis=0), rules(case, S, zeta)[method][0])
     x, mean = x.reshape(n, draws, *shape), posterior_mean(case, y)
     return Gallery(x0[list(which)], y, mean, x[:, :keep], x.std(1, ddof=1))
@@ -104,7 +97,5 @@ def by_task(
 ) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
     """Arrange the first image of several tasks as rows of a grid; see `as_grid`."""
     grids = {task: as_grid({"sample": found}, count) for task, found in galleries.items()}
-    return (
-        {task: rows["1"] for task, (rows, _) in grids.items()},
-        {task: std["1"] for task, (_, std) in grids.items()},
-    )
+    rows = {task: found["1"] for task, (found, _) in grids.items()}
+    return rows, {task: std["1"] for task, (_, std) in grids.items()}

@@ -22,7 +22,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from chapters.posterior import wiener
+from chapters.posterior import tasks, wiener
 from chapters.posterior.restoration import (
     METHODS,
     MORE_METHODS,
@@ -32,15 +32,6 @@ from chapters.posterior.restoration import (
     network,
     restore,
     run_cells,
-)
-from chapters.posterior.tasks import (
-    SIDES,
-    TASKS,
-    TIKHONOV,
-    designed_weights,
-    images,
-    make_task,
-    noise_seeds,
 )
 from diffbook.metrics.cells import Cell, Triple, compare
 from diffbook.metrics.restoration import psnr
@@ -123,7 +114,7 @@ def tune(
     grid: Sequence[float] = GRID, seed: int = 0,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Mean PSNR (dB) of every zeta'/|r| on validation images, over training seeds."""
-    task, x0, g = make_task(data, name), images(data, "validation", n), len(grid)
+    task, x0, g = tasks.make_task(data, name), tasks.images(data, "validation", n), len(grid)
     # All values run as one batch: a rule gives one weight per image anyway.
     zeta = np.repeat(np.array(grid, dtype=np.float32), n)
     total = np.zeros(g)
@@ -131,7 +122,7 @@ def tune(
         y = measured(task, x0, seed, k)
         sample, _ = restore(
             network(data, k), task, np.tile(y, (g, *[1] * (y.ndim - 1))), S, "dps",
-            lambda s, norm: norm.new_tensor(zeta) / norm, seeds=noise_seeds(seed, k, n, 1) * g,
+            lambda s, norm: norm.new_tensor(zeta) / norm, seeds=tasks.noise_seeds(seed, k, n, 1) * g,
         )  # fmt: skip
         total += psnr(sample, np.tile(x0, (g, 1, 1))).reshape(g, n).mean(1)
     return total / len(seeds)
@@ -149,11 +140,11 @@ def make_tuning(say: Callable[[str], None], steps: Sequence[int] = STEPS) -> dic
     for S in steps:
         of_wiener.append({"S": S} | best(wiener.GRID, wiener.tune(case, S)))
         say(f"Wiener S={S}: zeta' = {of_wiener[-1]['zeta']}")
-    for data, name, S in product(SIDES, TASKS, steps):
+    for data, name, S in product(tasks.SIDES, tasks.TASKS, steps):
         key = {"data": data, "task": name, "S": S}
         tuning.append(key | best(GRID, tune(data, name, S)))
         for sampler in ("dps", "pigdm", "diffpir") if S <= MORE_STEPS else ("dps",):
-            found = short(designed_weights(data, name, S, sampler), 6)
+            found = short(tasks.designed_weights(data, name, S, sampler), 6)
             weights.append(key | {"sampler": sampler, "weights": found})
         say(f"{data} {name} S={S}: zeta' = {tuning[-1]['zeta']}")
     return {"wiener": of_wiener, "tuning": tuning, "weights": weights}
@@ -175,7 +166,7 @@ def make_cells(
     rows, differences = [], []
     few = [S for S in steps if S <= MORE_STEPS]
     settings = {"n": n, "zetas": recorded.zetas, "weights": recorded.weights, "workers": 1}
-    for data, name in product(SIDES, TASKS):
+    for data, name in product(tasks.SIDES, tasks.TASKS):
         found = run_cells(data, (name,), steps, METHODS, **settings)
         found += run_cells(data, (name,), few, MORE_METHODS, **settings)
         rows += cell_rows(found)
@@ -224,7 +215,7 @@ def main(part: str, out: Path | None) -> None:
     about = {
         "command": "python -m chapters.posterior.record", "seed": 0, "training_seeds": SEEDS,
         "steps": STEPS, "grid": GRID, "n_validation": N_VALIDATION, "n_test": N_TEST,
-        "tikhonov": TIKHONOV, **provenance(), "threads": 1,
+        "tikhonov": tasks.TIKHONOV, **provenance(), "threads": 1,
     }  # fmt: skip
     with one_thread_each():
         if part == "cells":

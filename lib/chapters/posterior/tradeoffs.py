@@ -54,9 +54,7 @@ def plane_gaps(problem: Problem) -> Array:
     return np.array([abs(a / b - 1.0) for a, b in pairs])
 
 
-def plane_bounds(
-    problem: Problem,
-) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
+def plane_bounds(problem: Problem) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
     """Points (MSE, W2^2) of the MMSE estimate, the map and the posterior sample, and the bound."""
     plane = inverse.distortion_perception(problem)
     points = {
@@ -74,11 +72,7 @@ def plane_point(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> tuple[f
 
 
 def plane_curve(
-    problem: Problem,
-    alpha_bar: ArrayLike,
-    method: Callable[..., Steps],
-    scales: ArrayLike,
-    base: ArrayLike,
+    problem: Problem, alpha_bar: ArrayLike, method: Callable[..., Steps], scales: Array, base: Array
 ) -> tuple[Array, Array]:
     """Distortion and perception (W2^2) of a method along a common factor of its weights."""
     found = [
