@@ -22,17 +22,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from chapters.posterior import tasks, wiener
-from chapters.posterior.restoration import (
-    METHODS,
-    MORE_METHODS,
-    SEEDS,
-    STEPS,
-    measured,
-    network,
-    restore,
-    run_cells,
-)
+from chapters.posterior import restoration, tasks, wiener
 from diffbook.metrics.cells import Cell, Triple, compare
 from diffbook.metrics.restoration import psnr
 from diffbook.threads import one_thread_each, torch_threads
@@ -110,8 +100,8 @@ def load(path: Path | None = None) -> Recorded:
 
 
 def tune(
-    data: str, name: str, S: int, *, seeds: Sequence[int] = SEEDS, n: int = N_VALIDATION,
-    grid: Sequence[float] = GRID, seed: int = 0,
+    data: str, name: str, S: int, *, seeds: Sequence[int] = restoration.SEEDS,
+    n: int = N_VALIDATION, grid: Sequence[float] = GRID, seed: int = 0,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Mean PSNR (dB) of every zeta'/|r| on validation images, over training seeds."""
     task, x0, g = tasks.make_task(data, name), tasks.images(data, "validation", n), len(grid)
@@ -119,9 +109,9 @@ def tune(
     zeta = np.repeat(np.array(grid, dtype=np.float32), n)
     total = np.zeros(g)
     for k in seeds:
-        y = measured(task, x0, seed, k)
-        sample, _ = restore(
-            network(data, k), task, np.tile(y, (g, *[1] * (y.ndim - 1))), S, "dps",
+        y = restoration.measured(task, x0, seed, k)
+        sample, _ = restoration.restore(
+            restoration.network(data, k), task, np.tile(y, (g, *[1] * (y.ndim - 1))), S, "dps",
             lambda s, norm: norm.new_tensor(zeta) / norm, seeds=tasks.noise_seeds(seed, k, n, 1) * g,
         )  # fmt: skip
         total += psnr(sample, np.tile(x0, (g, 1, 1))).reshape(g, n).mean(1)
@@ -134,7 +124,9 @@ def best(grid: Sequence[float], quality: NDArray) -> dict[str, Any]:
     return {"zeta": grid[i], "at_end": i in (0, len(grid) - 1), "PSNR": short(quality)}
 
 
-def make_tuning(say: Callable[[str], None], steps: Sequence[int] = STEPS) -> dict[str, Any]:
+def make_tuning(
+    say: Callable[[str], None], steps: Sequence[int] = restoration.STEPS
+) -> dict[str, Any]:
     """Tune both studies and design all weights."""
     case, of_wiener, tuning, weights = wiener.setting(), [], [], []
     for S in steps:
@@ -160,15 +152,18 @@ PAIRS = (
 
 
 def make_cells(
-    recorded: Recorded, say: Callable[[str], None], steps: Sequence[int] = STEPS, n: int = N_TEST
+    recorded: Recorded,
+    say: Callable[[str], None],
+    steps: Sequence[int] = restoration.STEPS,
+    n: int = N_TEST,
 ) -> dict[str, Any]:
     """Run all cells on the test split and compare the methods."""
     rows, differences = [], []
     few = [S for S in steps if S <= MORE_STEPS]
     settings = {"n": n, "zetas": recorded.zetas, "weights": recorded.weights, "workers": 1}
     for data, name in product(tasks.SIDES, tasks.TASKS):
-        found = run_cells(data, (name,), steps, METHODS, **settings)
-        found += run_cells(data, (name,), few, MORE_METHODS, **settings)
+        found = restoration.run_cells(data, (name,), steps, restoration.METHODS, **settings)
+        found += restoration.run_cells(data, (name,), few, restoration.MORE_METHODS, **settings)
         rows += cell_rows(found)
         differences += [d for m in METRICS for pair in PAIRS for d in compared(found, m, *pair)]
         say(f"{data} {name}: {len(found)} values")
@@ -213,8 +208,8 @@ def main(part: str, out: Path | None) -> None:
 
     torch_threads()
     about = {
-        "command": "python -m chapters.posterior.record", "seed": 0, "training_seeds": SEEDS,
-        "steps": STEPS, "grid": GRID, "n_validation": N_VALIDATION, "n_test": N_TEST,
+        "command": "python -m chapters.posterior.record", "seed": 0,
+        "training_seeds": restoration.SEEDS, "steps": restoration.STEPS, "grid": GRID, "n_validation": N_VALIDATION, "n_test": N_TEST,
         "tikhonov": tasks.TIKHONOV, **provenance(), "threads": 1,
     }  # fmt: skip
     with one_thread_each():

@@ -13,7 +13,6 @@ from diffbook import inverse, schedules
 from diffbook.inverse import gains
 from diffbook.inverse.filters import PosteriorTransfer, Steps, compose
 from diffbook.inverse.problem import Problem
-from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules import design
 
 Array = NDArray[np.float64]
@@ -165,20 +164,3 @@ def over_problems(
         for name, value in found.items():
             rows.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in rows.items()}
-
-
-def kernel_transfer(name: str, side: int) -> NDArray[np.complex128]:
-    """Transfer function of a motion (7 pixels, 30 degrees) or box (5 x 5) blur of square images."""
-    kernels = {
-        "motion": lambda: inverse.motion_kernel(7.0, 30.0, 9),
-        "box": lambda: inverse.box_kernel(5, 2),
-    }
-    if name not in kernels:
-        raise ValueError(f"name must be one of {sorted(kernels)}, got {name!r}")
-    return inverse.Blur.from_kernel(kernels[name](), (side, side)).spectrum
-
-
-def large_problem(side: int, std: float = 1.5, sigma_y: float = 0.1) -> Problem:
-    """Deblurring of large images with a ``1 / f^2`` spectrum, to measure the cost of a design."""
-    prior = GaussianPrior.inverse_f((side, side), 2.0)
-    return inverse.make_problem(prior, inverse.gaussian_transfer((side, side), std), sigma_y)
