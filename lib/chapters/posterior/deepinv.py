@@ -2,11 +2,10 @@
 
     python -m chapters.posterior.deepinv
 
-compares its samplers with the closed forms in a few seconds and writes
-`data/posterior/studies/deepinv.json`, which the chapter shows. Tests and benchmarks skip it with a reason
-where it is missing (see "Comparing with deepinv" in book/how_to_rerun.md). What is compared is the Gaussian denoiser of a stationary prior with a
-circular blur, on one schedule and from one starting noise, so that both sides must agree to
-rounding (deepinv calls its denoisers in single precision).
+compares its samplers with the closed forms in a few seconds and writes the numbers that the chapter
+shows. Tests and benchmarks skip it with a reason where it is missing. What is compared is the Gaussian
+denoiser of a stationary prior with a circular blur, on one schedule and from one starting noise, so that
+both sides must agree to rounding (deepinv calls its denoisers in single precision).
 
 Source: Tachella et al. 2025, "DeepInverse", Journal of Open Source Software,
 doi:10.21105/joss.08923; version 0.5.0 was read.

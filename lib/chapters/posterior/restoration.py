@@ -19,16 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chapters.posterior.tasks import (
-    TASKS,
-    Task,
-    block_problem,
-    designed_weights,
-    images,
-    make_task,
-    noise_seeds,
-    trimmed,
-)
+from chapters.posterior import tasks
 from diffbook import inverse, samplers
 from diffbook.inverse import gains, published
 from diffbook.metrics.cells import Cell, summary
@@ -66,14 +57,14 @@ def network(data: str, seed: int) -> Callable:
     return samplers.clipped(as_denoiser(model, device, differentiable=True), *CLIP)
 
 
-def measured(task: Task, x0: NDArray, seed: int, k: int) -> NDArray[np.float64]:
+def measured(task: tasks.Task, x0: NDArray, seed: int, k: int) -> NDArray[np.float64]:
     """Measurements (n, *measurement_shape) of images (n, side, side)."""
-    noise = initial_noise(noise_seeds(seed, k, len(x0), 0), task.operator.measurement_shape)
+    noise = initial_noise(tasks.noise_seeds(seed, k, len(x0), 0), task.operator.measurement_shape)
     return inverse.measure(task.operator, x0, task.sigma_y, noise)
 
 
 def rule(
-    method: str, task: Task, S: int, zeta: float | None = None, weights: Weights | None = None
+    method: str, task: tasks.Task, S: int, zeta: float | None = None, weights: Weights | None = None
 ) -> tuple[str, Any, dict[str, Any]]:
     """Sampler, guidance weights (S,) or zeta', and options of a method; see `METHODS`."""
     if method not in (*METHODS, *MORE_METHODS):
@@ -89,16 +80,20 @@ def rule(
     sampler = {"PiGDM designed": "pigdm", "DiffPIR designed": "diffpir"}.get(method, "dps")
     found = (weights or {}).get((task.data, task.name, S, sampler))
     if found is None:
-        found = designed_weights(task.data, task.name, S, sampler)
+        found = tasks.designed_weights(task.data, task.name, S, sampler)
     if method == "designed, trimmed":
-        return sampler, trimmed(block_problem(task.data, task.name), ddpm_respaced(S), found), {}
+        return (
+            sampler,
+            tasks.trimmed(tasks.block_problem(task.data, task.name), ddpm_respaced(S), found),
+            {},
+        )
     # The blocks of modes that DiffPIR's weights are designed on know no fresh noise.
     return sampler, found, {"zeta": 0.0} if sampler == "diffpir" else {}
 
 
 def restore(
     denoiser: Callable,
-    task: Task,
+    task: tasks.Task,
     y: NDArray,
     S: int,
     sampler: str,
@@ -107,7 +102,7 @@ def restore(
     seeds: Sequence[int],
     **options: Any,
 ) -> tuple[NDArray[np.float32], int]:
-    """Restore measurements y (n, ...) with one sampler of `zero_shot`, in float32 torch."""
+    """Restore measurements y (n, ...) with one sampler of `published`, in float32 torch."""
     weights = published.normalised(weights) if isinstance(weights, float) else weights
     like = torch.empty(0, dtype=torch.float32)
     x_T = initial_noise(seeds, task.operator.shape, like)
@@ -121,7 +116,7 @@ def restore(
 
 
 def score(
-    task: Task, S: int, method: str, k: int, x0: NDArray, y: NDArray, sample: NDArray, nfe: int,
+    task: tasks.Task, S: int, method: str, k: int, x0: NDArray, y: NDArray, sample: NDArray, nfe: int,
     metrics: Mapping[str, Callable],
 ) -> list[Cell]:  # fmt: skip
     """Measure restored images: metrics of each image, of the whole set, and denoiser calls."""
@@ -139,13 +134,13 @@ def score(
 @cache
 def set_metrics(data: str) -> dict[str, Callable]:
     """Fréchet distances and spectral error against the test images of a data set."""
-    reference = images(data, "test", N_REFERENCE[data])
+    reference = tasks.images(data, "test", N_REFERENCE[data])
     return {k: f for k, f in image_metrics(reference).items() if k != "sliced W2"}
 
 
 def run_cells(
     data: str,
-    tasks: Sequence[str] = TASKS,
+    names: Sequence[str] = tasks.TASKS,
     steps: Sequence[int] = STEPS,
     methods: Sequence[str] = METHODS,
     seeds: Sequence[int] = SEEDS,
@@ -160,31 +155,31 @@ def run_cells(
     """Run every combination on the same n images; the result does not depend on `workers`."""
     if n < 2:
         raise ValueError(f"n: got {n}, expected at least 2 images")
-    x0 = images(data, split, n)
+    x0 = tasks.images(data, split, n)
     metrics = set_metrics(data)
     plan = [
-        (make_task(data, name), S, method, k)
-        for name in tasks for S in steps for method in methods for k in seeds
+        (tasks.make_task(data, name), S, method, k)
+        for name in names for S in steps for method in methods for k in seeds
     ]  # fmt: skip
     # Designs and networks are cached: made here, once, not by several threads at a time.
     rules = {
-        (name, S, m): rule(m, make_task(data, name), S, zetas.get((data, name, S)), weights)
-        for name in tasks for S in steps for m in methods
+        (name, S, m): rule(m, tasks.make_task(data, name), S, zetas.get((data, name, S)), weights)
+        for name in names for S in steps for m in methods
     }  # fmt: skip
     networks = {k: network(data, k) for k in seeds}
 
-    def source(task: Task, S: int, method: str, k: int) -> tuple:
+    def source(task: tasks.Task, S: int, method: str, k: int) -> tuple:
         # Methods with equal weights (nothing to trim, zeta' tuned to 1) share one run.
         sampler, used, options = rules[task.name, S, method]
         return task.name, S, k, sampler, np.asarray(used).tobytes(), str(options)
 
-    def run(job: tuple[Task, int, str, int]) -> tuple[NDArray, NDArray, int]:
+    def run(job: tuple[tasks.Task, int, str, int]) -> tuple[NDArray, NDArray, int]:
         task, S, method, k = job
         sampler, used, options = rules[task.name, S, method]
         y = measured(task, x0, seed, k)
         sample, nfe = restore(
             networks[k], task, y, S, sampler, used,
-            seeds=noise_seeds(seed, k, n, 1), **options,
+            seeds=tasks.noise_seeds(seed, k, n, 1), **options,
         )  # fmt: skip
         return y, sample, nfe
 

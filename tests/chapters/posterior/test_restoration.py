@@ -87,7 +87,7 @@ def test_designed_weights_are_capped_and_better_than_the_heuristic(name):
 
 def small_run(**changes):
     settings = {
-        "tasks": ("deblurring",), "steps": (5,), "methods": ("designed", "standard"),
+        "names": ("deblurring",), "steps": (5,), "methods": ("designed", "standard"),
         "seeds": (0, 1), "n": 6, "zetas": {}, "workers": 1,
     }  # fmt: skip
     return study.run_cells("digits", **(settings | changes))
@@ -156,7 +156,7 @@ def test_other_methods_run(method):
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_every_task_is_restored(name):
     """Better than the mean image of the training set, which ignores the measurement."""
-    found = small_run(tasks=(name,), steps=(25,), methods=("standard",), seeds=(0,), n=20)
+    found = small_run(names=(name,), steps=(25,), methods=("standard",), seeds=(0,), n=20)
     x0 = tasks.images("digits", "test", 20)
     ignorant = psnr(np.broadcast_to(tasks.prior("digits").mu0, x0.shape), x0).mean()
     assert kit.values(found, "PSNR")[25, "standard"].mean() > ignorant + 2
