@@ -1,4 +1,4 @@
-"""Coupled frequencies: published algorithms on signals against the composition in blocks."""
+"""Closed forms against published algorithms on signals, against sampling and against autograd."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from chapters.posterior.synthetic import synthetic_prior, synthetic_problems
 from diffbook import inverse, schedules
 from diffbook.inverse import gains, published
-from diffbook.inverse import gains as guidance
-from diffbook.inverse.blocks import gains as block_samplers
+from diffbook.inverse.blocks import gains as block_gains
 from diffbook.inverse.blocks import problem as blocks
 from diffbook.inverse.exact import gaussian_vjp
 from diffbook.inverse.filters import PosteriorTransfer, Steps, compose
@@ -19,20 +18,16 @@ from diffbook.inverse.problem import Problem
 from diffbook.priors.gaussian import GaussianPrior
 
 Array = NDArray[np.float64]
+NAMES = {"dps": "DPS", "pigdm": "PiGDM", "diffpir": "DiffPIR", "ideal": "ideal"}
 
 
 def block_errors(seed: int = 0, d: int = 32, S: int = 10, sigma_y: float = 0.2) -> dict[str, float]:
-    """Run four samplers for super-resolution by 4 and for a random mask, on signals and in blocks.
-
-    Returns
-    -------
-    dict
-        Largest difference of the outputs relative to their largest value, by task and method.
-    """
+    """Run four samplers (super-resolution by 4, a random mask) on signals and in blocks."""
     prior, rng = synthetic_prior(d), np.random.default_rng([seed, d])
     blur = inverse.Blur.from_transfer(inverse.gaussian_transfer(d, 1.0, 0.7))
     down = inverse.Downsampling(prior.shape, 4, blur)
     mask = inverse.Mask(rng.permutation(d) % 8 < 5)
+    basis = blocks.real_basis(prior)
     cases = {
         "super-resolution": (
             down,
@@ -43,49 +38,38 @@ def block_errors(seed: int = 0, d: int = 32, S: int = 10, sigma_y: float = 0.2) 
         "mask": (
             mask,
             blocks.from_matrix(prior, inverse.matrix(mask), sigma_y),
-            lambda x: x @ blocks.real_basis(prior),
-            lambda u: u @ blocks.real_basis(prior).T,
+            lambda x: x @ basis,
+            lambda u: u @ basis.T,
         ),
     }
     ab, found = schedules.ddpm_respaced(S), {}
-    weights = 0.3 * guidance.kappa(ab)
+    weights, sevens, vjp = 0.3 * gains.kappa(ab), np.full(S, 7.0), gaussian_vjp(prior)
     for task, (op, problem, forward, back) in cases.items():
         x_T = rng.standard_normal((1, d))
         y = op.forward(prior.sample(1, rng))
         y = y + sigma_y * rng.standard_normal(y.shape)
-        kwargs = {"y": y, "operator": op, "sigma_y": sigma_y}
-        vjp = gaussian_vjp(prior)
-        pairs = {
-            "DPS": (
-                published.dps(prior.denoise, x_T, ab, weights=weights, vjp=vjp, **kwargs),
-                block_samplers.dps(problem, ab, weights),
-            ),
-            "PiGDM": (
-                published.pigdm(prior.denoise, x_T, ab, vjp=vjp, **kwargs),
-                block_samplers.pigdm(problem, ab),
-            ),
-            "DiffPIR": (
-                published.diffpir(
-                    prior.denoise, x_T, ab, weights=np.full(S, 7.0), zeta=0.0, **kwargs
-                ),
-                block_samplers.diffpir(problem, ab, np.full(S, 7.0), zeta=0.0),
-            ),
-            "ideal": (published.ideal(prior, x_T, ab, **kwargs), block_samplers.ideal(problem, ab)),
+        # method: (guidance weights, options of both, options of the published algorithm alone)
+        methods = {
+            "dps": ([weights], {}, {"vjp": vjp}),
+            "pigdm": ([], {}, {"vjp": vjp}),
+            "diffpir": ([sevens], {"zeta": 0.0}, {}),
+            "ideal": ([], {}, {}),
         }
-        for name, (run, steps) in pairs.items():
-            modes = _apply(
-                problem,
-                block_samplers.compose(problem, ab, steps),
-                forward(x_T[0]),
-                op.to_coords(y)[0],
-            )
-            gap = np.abs(back(modes) - run.sample[0]).max()
-            found[f"{task}, {name}"] = float(gap / np.abs(run.sample).max())
+        for name, (theta, options, own) in methods.items():
+            own = {**own, **options, "y": y, "operator": op, "sigma_y": sigma_y}
+            own |= {"weights": theta[0]} if theta else {}
+            start = prior if name == "ideal" else prior.denoise
+            run = getattr(published, name)(start, x_T, ab, **own).sample
+            steps = getattr(block_gains, name)(problem, ab, *theta, **options)
+            transfer = block_gains.compose(problem, ab, steps)
+            modes = _apply(problem, transfer, forward(x_T[0]), op.to_coords(y)[0])
+            gap = np.abs(back(modes) - run[0]).max()
+            found[f"{task}, {NAMES[name]}"] = float(gap / np.abs(run).max())
     return found
 
 
 def _apply(
-    problem: blocks.BlockProblem, transfer: block_samplers.BlockTransfer, x: NDArray, y: NDArray
+    problem: blocks.BlockProblem, transfer: block_gains.BlockTransfer, x: NDArray, y: NDArray
 ) -> NDArray:
     """Output modes (d,) of a composed sampler for starting modes x and measured coordinates y."""
     blocks_of_x = x[problem.modes][..., None]
@@ -102,10 +86,7 @@ def _apply(
 
 
 def draw(problem: Problem, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """Draw true modes and their measurements (n, m), as complex circular Gaussians.
-
-    A stand-in for the modes of real signals with the same second moments, mode by mode.
-    """
+    """Draw true modes and their measurements (n, m), as complex circular Gaussians."""
     x0 = problem.mu0 + np.sqrt(problem.lam) * _normal(rng, (n, problem.lam.size))
     return x0, problem.h * x0 + problem.sigma_y * _normal(rng, x0.shape)
 
@@ -117,14 +98,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.comp
 def z_scores(
     problem: Problem, alpha_bar: ArrayLike, steps: Steps, n: int, rng: np.random.Generator
 ) -> Array:
-    """Run a sampler on drawn measurements and standardise its moments by the closed form.
-
-    Returns
-    -------
-    ndarray, shape (4 m,)
-        Per mode: real and imaginary part of the output's average, variance given y, and distortion.
-        Standard normal if the closed form is right.
-    """
+    """Run a sampler on drawn measurements and standardise its moments by the closed form."""
     x0, y = draw(problem, n, rng)
     found = inverse.run(
         problem, alpha_bar, steps, _normal(rng, x0.shape), y, lambda s: _normal(rng, x0.shape)
@@ -152,16 +126,7 @@ def measured_coverage(
     n: int,
     rng: np.random.Generator,
 ) -> tuple[Array, Array, Array]:
-    """Share of true pixels inside a sampler's central intervals, from sampler runs alone.
-
-    Every signal is measured and restored twice, with noise and with none; the second run is the
-    sampler's mean given y, and their difference gives its spread.
-
-    Returns
-    -------
-    mean, low, high : ndarray, shape (len(levels),)
-        With the 95 % interval; the pixels of one signal depend on each other, signals do not.
-    """
+    """Share of true pixels inside a sampler's central intervals, from sampler runs alone."""
     from scipy.special import ndtri
 
     def modes() -> NDArray:
@@ -183,13 +148,7 @@ def measured_coverage(
 def conditional_w2(
     prior: GaussianPrior, problem: Problem, transfer: PosteriorTransfer, y: ArrayLike
 ) -> tuple[float, float]:
-    """W2^2 between sampler and exact posterior for one measurement: by matrices, and mode by mode.
-
-    Parameters
-    ----------
-    y : array_like, shape of a signal
-        The measurement, in the signal domain.
-    """
+    """W2^2 between sampler and exact posterior for one measurement: by matrices, and by modes."""
     from diffbook.priors.distances import w2_gaussian
 
     y_modes = prior.to_spectral(np.asarray(y)[None]).ravel()
@@ -207,15 +166,7 @@ def conditional_w2(
 def shared_noise_errors(
     seed: int = 0, S: int = 10, sizes: Sequence[int] = (63, 64)
 ) -> dict[str, float]:
-    """Run every method as published, on signals, and as a filter, under the same noise.
-
-    A blur with a phase, a prior with a mean, three signals; guidance by automatic differentiation.
-
-    Returns
-    -------
-    dict
-        Largest difference of the outputs relative to their largest value, over the sizes.
-    """
+    """Run every method as published, on signals, and as a filter, under the same noise."""
     errors: dict[str, float] = {}
     for d in sizes:
         for name, error in _shared_noise_errors(d, S, seed).items():
@@ -225,9 +176,6 @@ def shared_noise_errors(
 
 def _shared_noise_errors(d: int, S: int, seed: int) -> dict[str, float]:
     import torch
-
-    from diffbook import inverse
-    from diffbook.inverse import published
 
     prior, problems = synthetic_problems(d)
     p, ab, rng = problems["A"], schedules.ddpm_respaced(S), np.random.default_rng([seed, d])
@@ -246,33 +194,23 @@ def _shared_noise_errors(d: int, S: int, seed: int) -> dict[str, float]:
     kwargs = {"y": torch.as_tensor(y), "operator": op, "sigma_y": p.sigma_y}
     noisy = {**kwargs, "noise": noise}
     other = {**kwargs, "noise_y": lambda s, y: torch.as_tensor(turned[s])}
+    sevens, designed = np.full(S, 7.0), {"weights": weight}
     # method: (published algorithm, its arguments, the same as gains)
     pairs = {
-        "DPS": (published.dps, {**kwargs, "weights": weight}, gains.dps(p, ab, weight)),
-        "DPS, eta = 1": (
-            published.dps,
-            {**noisy, "weights": weight, "eta": 1.0},
-            gains.dps(p, ab, weight, eta=1.0),
-        ),
-        "PiGDM": (published.pigdm, kwargs, gains.pigdm(p, ab)),
-        "DiffPIR": (
-            published.diffpir,
-            {**noisy, "weights": np.full(S, 7.0)},
-            gains.diffpir(p, ab, np.full(S, 7.0)),
-        ),
-        "DDNM": (published.ddnm, {**noisy, "rcond": 0.05}, gains.ddnm(p, ab, rcond=0.05)),
-        "DDNM+": (published.ddnm_plus, noisy, gains.ddnm_plus(p, ab)),
-        "DDRM": (published.ddrm, {**noisy, "eta_b": 0.9}, gains.ddrm(p, ab, eta_b=0.9)),
-        "ALD": (published.ald, kwargs, gains.ald(p, ab, np.ones(S))),
-        "MCG": (
-            published.mcg,
-            {**other, "weights": weight, "rcond": 0.05},
-            gains.mcg(p, ab, weight, rcond=0.05),
-        ),
+        "DPS": ("dps", kwargs | designed, gains.dps(p, ab, weight)),
+        "DPS, eta = 1": ("dps", noisy | designed | {"eta": 1.0}, gains.dps(p, ab, weight, eta=1.0)),
+        "PiGDM": ("pigdm", kwargs, gains.pigdm(p, ab)),
+        "DiffPIR": ("diffpir", noisy | {"weights": sevens}, gains.diffpir(p, ab, sevens)),
+        "DDNM": ("ddnm", noisy | {"rcond": 0.05}, gains.ddnm(p, ab, rcond=0.05)),
+        "DDNM+": ("ddnm_plus", noisy, gains.ddnm_plus(p, ab)),
+        "DDRM": ("ddrm", noisy | {"eta_b": 0.9}, gains.ddrm(p, ab, eta_b=0.9)),
+        "ALD": ("ald", kwargs, gains.ald(p, ab, np.ones(S))),
+        "MCG": ("mcg", other | designed | {"rcond": 0.05}, gains.mcg(p, ab, weight, rcond=0.05)),
     }
     found = {}
     for name, (sample, arguments, steps) in pairs.items():
-        signals = sample(prior.denoise, torch.as_tensor(x_T), ab, **arguments).sample.numpy()
+        run = getattr(published, sample)
+        signals = run(prior.denoise, torch.as_tensor(x_T), ab, **arguments).sample.numpy()
         spectra = [prior.to_spectral(v) for v in (x_T, y)]
         filtered = inverse.run(p, ab, steps, *spectra, lambda s: prior.to_spectral(z[s]))
         gap = signals - prior.from_spectral(filtered)
@@ -287,11 +225,7 @@ def autograd_gradient(
     method: inverse.Method,
     **options: float,
 ) -> Array:
-    """Gradient of ``E_y W2^2`` by the weights from automatic differentiation.
-
-    The sampler is unrolled in torch from the gains of the methods' table, independently of the
-    adjoint recursion; for DPS, PiGDM and DiffPIR.
-    """
+    """Gradient of ``E_y W2^2`` by the weights from automatic differentiation."""
     import torch
 
     eta, zeta = options.get("eta", 0.0), options.get("zeta", 0.1)

@@ -6,9 +6,7 @@ alike, and so do the weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,20 +16,12 @@ from diffbook.inverse import published
 from diffbook.inverse.design import design_weights
 from diffbook.inverse.exact import gaussian_vjp
 from diffbook.inverse.problem import Problem, make_problem, merged
+from diffbook.metrics.cells import Cell
 from diffbook.metrics.restoration import psnr
 from diffbook.nets.foreign import Pretrained
 from diffbook.priors.colour import ChannelPriors
 from diffbook.samplers.protocol import initial_noise
 from diffbook.schedules.families import ddpm_respaced
-
-
-@dataclass(frozen=True, eq=False)
-class ColourRow:
-    """PSNR (dB) of every image for one method with S steps; `S` may be smaller than asked for."""
-
-    S: int
-    method: str
-    psnr: NDArray
 
 
 def colour_problem(prior: ChannelPriors, transfer: ArrayLike, sigma_y: float) -> Problem:
@@ -51,32 +41,8 @@ def deblur_colour(
     sigma_y: float = 0.1,
     seed: int = 0,
     batch: int = 16,
-) -> list[ColourRow]:
-    """Deblur colour images with DPS: designed weights, the best ``zeta'`` of the model, and 1.
-
-    Parameters
-    ----------
-    prior
-        Gaussian model, for the design, and as the denoiser if there is no other.
-    x0
-        True images (n, 3, h, w) in [-1, 1].
-    steps
-        Numbers of steps.
-    pretrained
-        A foreign model for images of this shape; schedules are rounded to its levels, and weights
-        are designed with the regularisation that networks need.
-    std, sigma_y
-        Circular Gaussian blur (pixels) and noise.
-    seed
-        Of the noise of measurements and samplers.
-    batch
-        Images restored at a time.
-
-    Raises
-    ------
-    ValueError
-        If the shapes of model, images and prior differ.
-    """
+) -> list[Cell]:
+    """Deblur colour images with DPS: designed weights, the best ``zeta'`` of the model, and 1."""
     if tuple(x0.shape[1:]) != prior.shape:
         raise ValueError(f"x0 must have shape (n, *{prior.shape}), got {x0.shape}")
     if pretrained is not None and tuple(pretrained.shape) != prior.shape:
@@ -86,6 +52,12 @@ def deblur_colour(
     seeds = np.random.SeedSequence(seed).generate_state(2 * len(x0)).tolist()
     y = inverse.measure(op, x0, sigma_y, initial_noise(seeds[::2], x0.shape[1:]))
     x_T = initial_noise(seeds[1::2], x0.shape[1:])
+    denoiser, vjp = prior.denoise, gaussian_vjp(prior)
+    if pretrained is not None:
+        import torch
+
+        denoiser, vjp = pretrained.denoiser, None
+        x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
     rows = []
     for S in steps:
         ab = ddpm_respaced(S) if pretrained is None else pretrained.schedule(ddpm_respaced(S))
@@ -98,69 +70,30 @@ def deblur_colour(
         }
         for name, weights in methods.items():
             parts = [
-                _restore(
-                    prior,
-                    pretrained,
-                    x_T[i : i + batch],
-                    ab,
-                    y[i : i + batch],
-                    op,
-                    sigma_y,
-                    weights,
-                )
+                published.dps(
+                    denoiser, x_T[i : i + batch], ab, y=y[i : i + batch], operator=op,
+                    sigma_y=sigma_y, weights=weights, vjp=vjp,
+                ).sample
                 for i in range(0, len(x0), batch)
-            ]
-            rows.append(ColourRow(len(ab) - 1, name, psnr(np.concatenate(parts), x0)))
+            ]  # fmt: skip
+            # A model with few levels may take fewer steps than were asked for.
+            value = psnr(np.concatenate([np.asarray(part) for part in parts]), x0)
+            rows.append(Cell(len(ab) - 1, name, "PSNR", seed, value))
     return rows
 
 
-def _restore(
-    prior: ChannelPriors,
-    pretrained: Pretrained | None,
-    x_T: NDArray,
-    alpha_bar: NDArray,
-    y: NDArray,
-    op: inverse.Blur,
-    sigma_y: float,
-    weights: NDArray | Callable[[int, Any], Any],
-) -> NDArray:
-    kwargs = {"operator": op, "sigma_y": sigma_y, "weights": weights}
-    if pretrained is None:
-        vjp = gaussian_vjp(prior)
-        return published.dps(prior.denoise, x_T, alpha_bar, y=y, vjp=vjp, **kwargs).sample
-    import torch
-
-    x_T, y = (torch.as_tensor(v, dtype=torch.float32) for v in (x_T, y))
-    return published.dps(pretrained.denoiser, x_T, alpha_bar, y=y, **kwargs).sample.numpy()
-
-
-def summarise(rows: Sequence[ColourRow]) -> dict[str, list[float]]:
+def summarise(rows: Sequence[Cell]) -> dict[str, list[float]]:
     """Mean PSNR (dB) by method, one value per number of steps."""
     found: dict[str, list[float]] = {}
     for row in rows:
-        found.setdefault(row.method, []).append(float(row.psnr.mean()))
+        found.setdefault(row.method, []).append(row.mean)
     return found
 
 
 def study(
     steps: Sequence[int], *, n: int, seed: int = 0, pretrained: str = "", real: bool = False
-) -> list[ColourRow]:
-    """Deblur colour images of CIFAR-10, or of the size that a pretrained model wants.
-
-    Parameters
-    ----------
-    steps
-        Numbers of steps.
-    n
-        Images; of the bundled photographs at most 64 are taken, whose crops overlap already.
-    seed
-        Of the noise.
-    pretrained
-        Name of a factory (`diffbook.nets.foreign.load_pretrained`), or nothing for the Gaussian model.
-    real
-        Take CIFAR-10 from ``DIFFBOOK_DATA`` where the size is 32; crops of the bundled photographs
-        otherwise.
-    """
+) -> list[Cell]:
+    """Deblur colour images of CIFAR-10, or of the size that a pretrained model wants."""
     import torch
 
     from diffbook.datasets import cifar, photos

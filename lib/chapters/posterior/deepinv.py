@@ -1,9 +1,11 @@
 """The library deepinv on this book's problems, where it is installed: another hand's samplers.
 
-Only the tests, the benchmarks and one table of chapter 2 use it, and all of them skip it with a
-reason where it is missing. What is compared is the Gaussian denoiser of a stationary prior with a
-circular blur, on one schedule and from one starting noise, so that both sides must agree to
-rounding (deepinv calls its denoisers in single precision).
+    python -m chapters.posterior.deepinv
+
+compares its samplers with the closed forms in a few seconds and writes the numbers that the chapter
+shows. Tests and benchmarks skip it with a reason where it is missing. What is compared is the Gaussian
+denoiser of a stationary prior with a circular blur, on one schedule and from one starting noise, so that
+both sides must agree to rounding (deepinv calls its denoisers in single precision).
 
 Source: Tachella et al. 2025, "DeepInverse", Journal of Open Source Software,
 doi:10.21105/joss.08923; version 0.5.0 was read.
@@ -13,18 +15,25 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import click
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from diffbook.inverse.operators import Blur
+from diffbook import inverse
+from diffbook.inverse import gains
+from diffbook.inverse.filters import Steps
+from diffbook.inverse.operators import Blur, gaussian_kernel, measure
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules.levels import validate_alpha_bar
+from press import paths, records
 
 Method = Literal["dps", "dps_norm", "pigdm", "ald", "moment_matching"]
 
@@ -54,26 +63,14 @@ def missing() -> str:
 
 @cache
 def load() -> ModuleType:
-    """Import deepinv.
-
-    Raises
-    ------
-    ImportError
-        If it, or a package it needs, is not installed.
-    """
+    """Import deepinv."""
     _declare_operators()
     return importlib.import_module("deepinv")
 
 
 @cache
 def _declare_operators() -> torch.library.Library | None:
-    """Make torchvision importable beside a PyTorch that its compiled part was not built for.
-
-    torchvision describes two of its operators to PyTorch when it is imported, and fails if they do
-    not exist, as with a CUDA build of torchvision beside the CPU build of PyTorch. Declaring them
-    is enough for that; deepinv's samplers never call them. The declarations last as long as the
-    object that is returned (and kept by the cache).
-    """
+    """Make torchvision importable beside a PyTorch that its compiled part was not built for."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return None
@@ -90,11 +87,7 @@ def _declare_operators() -> torch.library.Library | None:
 
 
 def schedule(S: int, beta_min: float = 0.1, beta_max: float = 20.0) -> NDArray[np.float64]:
-    """``alpha_bar`` of deepinv's variance-preserving process at S + 1 equidistant times, (S + 1,).
-
-    ``exp(-beta_min t - (beta_max - beta_min) t^2 / 2)`` for t from 0 to 1: the linear-beta chain
-    in continuous time, with ``alpha_bar[0] = 1``.
-    """
+    """``alpha_bar`` (S + 1,) of deepinv's variance-preserving process at equidistant times."""
     if S < 1:
         raise ValueError(f"S must be at least 1, got {S!r}")
     t = np.linspace(0.0, 1.0, S + 1)
@@ -104,13 +97,7 @@ def schedule(S: int, beta_min: float = 0.1, beta_max: float = 20.0) -> NDArray[n
 
 
 class Denoiser(torch.nn.Module):
-    """The Gaussian denoiser in deepinv's protocol: ``D(x0 + sigma noise, sigma)``, (n, 1, h, w).
-
-    Parameters
-    ----------
-    prior : GaussianPrior
-        Prior of one grey image.
-    """
+    """The Gaussian denoiser in deepinv's protocol: ``D(x0 + sigma noise, sigma)``, (n, 1, h, w)."""
 
     def __init__(self, prior: GaussianPrior):
         super().__init__()
@@ -137,19 +124,7 @@ def physics(operator: Blur, sigma_y: float) -> Any:
 
 
 def sampler(method: Method, prior: GaussianPrior, S: int, **options: Any) -> Any:
-    """Make deepinv's ``PosteriorDiffusion`` with DDIM steps on `schedule` (S).
-
-    Parameters
-    ----------
-    method : str
-        One of `FIDELITIES`.
-    prior : GaussianPrior
-        Whose denoiser is used.
-    S : int
-        Number of steps.
-    **options
-        Of deepinv's data fidelity: ``weight``, ``cg_max_iter``, ...
-    """
+    """Make deepinv's ``PosteriorDiffusion`` with DDIM steps on `schedule` (S)."""
     if method not in FIDELITIES:
         raise ValueError(f"method must be one of {sorted(FIDELITIES)}, got {method!r}")
     deepinv = load()
@@ -176,9 +151,112 @@ def sample(
     sigma_y: float,
     **options: Any,
 ) -> torch.Tensor:
-    """Draw grey images (n, h, w) with deepinv, from the noise ``x_T`` and measurements of that shape.
-
-    The other parameters are those of `sampler` and `physics`.
-    """
+    """Draw grey images (n, h, w) with deepinv, from noise ``x_T`` and measurements ``y``."""
     diffusion = sampler(method, prior, S, **options)
     return diffusion(y[:, None], physics(operator, sigma_y), x_init=x_T[:, None])[:, 0].detach()
+
+
+# --- the recorded comparison ------------------------------------------------------------------
+
+SIZE, S, SIGMA_Y = 32, 20, 0.2
+COMMAND = "python -m chapters.posterior.deepinv"
+
+
+def lorentzian(size: int, scale: float = 1.0, mean: float = 0.2) -> GaussianPrior:
+    """Prior of images whose spectrum falls with the square of the frequency; pixel variance scale."""
+    k = np.fft.fftfreq(size) * size
+    lam = 1.0 / (1.0 + (k[:, None] ** 2 + k**2) / 9.0)
+    return GaussianPrior.from_spectrum(scale * lam / lam.mean(), mean)
+
+
+class Case(NamedTuple):
+    """One deblurring problem: arrays (4, SIZE, SIZE), and a schedule of S steps."""
+
+    prior: GaussianPrior
+    operator: Blur
+    alpha_bar: NDArray[np.float64]
+    x_T: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+    @property
+    def problem(self) -> inverse.Problem:
+        """The same problem, mode by mode."""
+        return inverse.make_problem(self.prior, self.operator.spectrum, SIGMA_Y)
+
+    def closed(self, method: Callable[..., Steps], *weights: ArrayLike) -> NDArray:
+        """Run a method of `diffbook.inverse.gains` as one gain per frequency, and return its images."""
+        problem = self.problem
+        modes = (self.prior.to_spectral(v).reshape(len(v), -1) for v in (self.x_T, self.y))
+        steps = method(problem, self.alpha_bar, *weights)
+        x = inverse.run(problem, self.alpha_bar, steps, *modes)
+        return self.prior.from_spectral(x.reshape(self.x_T.shape))
+
+    def theirs(self, method: Method, **options: float) -> NDArray:
+        """Run deepinv's sampler and return its images."""
+        return sample(
+            method, self.prior, torch.from_numpy(self.x_T), S, y=torch.from_numpy(self.y),
+            operator=self.operator, sigma_y=SIGMA_Y, **options,
+        ).numpy()  # fmt: skip
+
+    def annealed(self) -> NDArray[np.float64]:
+        """Weights of DPS that deepinv calls annealed, (S,)."""
+        return inverse.dps_annealed(self.problem, self.alpha_bar)
+
+
+def make_case(seed: int = 0) -> Case:
+    """Draw signals, measurements and starting noise of the problem."""
+    prior, rng = lorentzian(SIZE), np.random.default_rng(seed)
+    operator = Blur.from_kernel(gaussian_kernel(1.5, ndim=2), (SIZE, SIZE))
+    x0 = prior.sample(4, rng)
+    y = measure(operator, x0, SIGMA_Y, rng.standard_normal(x0.shape))
+    return Case(prior, operator, schedule(S), rng.standard_normal(x0.shape), y)
+
+
+def relative(a: NDArray, b: NDArray) -> float:
+    """Largest difference relative to the largest value of the second array."""
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+def differences(seed: int = 0) -> dict[str, float]:
+    """Run deepinv's samplers and the closed forms on one deblurring problem."""
+    case = make_case(seed)
+    kappa, converged = gains.kappa(case.alpha_bar), {"cg_max_iter": 60, "cg_tol": 1e-7}
+    pairs = {
+        "annealed DPS": (case.theirs("dps"), case.closed(gains.dps, case.annealed())),
+        "PiGDM": (case.theirs("pigdm"), case.closed(gains.pigdm, kappa)),
+        "ALD": (case.theirs("ald"), case.closed(gains.ald, np.ones(S))),
+        "moment matching": (case.theirs("moment_matching", **converged), case.closed(gains.ideal)),
+    }
+    return {name: relative(other, exact) for name, (other, exact) in pairs.items()}
+
+
+def recorded() -> dict:
+    """Read the recorded comparison; a missing one is an error that names the command."""
+    path = paths.study("posterior", "deepinv")
+    if not path.is_file():
+        raise FileNotFoundError(f"no record at {path}; make it: {COMMAND}")
+    return json.loads(path.read_text("utf-8"))
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Compare with deepinv and record the differences."""
+    if missing():
+        raise click.ClickException(missing())
+    from importlib.metadata import version
+
+    document = {
+        "command": COMMAND,
+        "deepinv": version("deepinv"),
+        "torch": torch.__version__,
+        "size": SIZE,
+        "steps": S,
+        "sigma_y": SIGMA_Y,
+        "differences": {name: float(f"{value:.2g}") for name, value in differences().items()},
+    }
+    records.write(paths.study("posterior", "deepinv"), document)
+    click.echo(json.dumps(document["differences"]))
+
+
+if __name__ == "__main__":
+    main()

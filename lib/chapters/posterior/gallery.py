@@ -8,39 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from chapters.posterior import tasks
 from chapters.posterior.restoration import Weights, measured, network, restore, rule
-from chapters.posterior.tasks import images, make_task, noise_seeds
-from chapters.posterior.wiener import Setting, posterior_mean, rules
+from chapters.posterior.wiener import Setting, deblur, posterior_mean, rules
 from diffbook import inverse
-from diffbook.inverse import published
-from diffbook.inverse.exact import gaussian_vjp
 from diffbook.samplers.protocol import initial_noise
-from diffbook.schedules.families import ddpm_respaced
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """A few images, what was measured of them, and several restorations of each.
+    """A few images, what was measured of them, and several restorations of each."""
 
-    Attributes
-    ----------
-    original
-        (n, h, w).
-    measurement
-        As an image (n, h, w): repeated pixels for super-resolution, NaN where a mask lost them.
-    mean
-        MMSE estimate: the mean of all restorations, or a closed form, (n, h, w).
-    samples
-        Some restorations, (n, m, h, w).
-    std
-        Standard deviation of all restorations per pixel, (n, h, w).
-    """
-
-    original: NDArray
-    measurement: NDArray
-    mean: NDArray
-    samples: NDArray
-    std: NDArray
+    original: NDArray  # (n, h, w)
+    measurement: NDArray  # as images; NaN where nothing was measured
+    mean: NDArray  # of all restorations, or a closed form
+    samples: NDArray  # some restorations, (n, m, h, w)
+    std: NDArray  # of all restorations per pixel
 
 
 def gallery(
@@ -48,48 +31,26 @@ def gallery(
     draws: int = 24, keep: int = 4, seed: int = 0, zeta: float | None = None,
     weights: Weights | None = None,
 ) -> Gallery:  # fmt: skip
-    """Restore a few test images many times from the same measurement.
-
-    Parameters
-    ----------
-    data, name, S, method, k
-        Which cell.
-    which
-        Indices into the test images of `run_cells`; their measurements are those of the cell.
-    draws, keep
-        Restorations per image, at least 2, and how many of them to return.
-    seed, zeta, weights
-        As in `run_cells` and `rule`.
-    """
+    """Restore the test images `which` many times from the measurements of `run_cells`."""
     if not 1 <= keep <= draws or draws < 2:
         raise ValueError(
             f"keep, draws: got {keep} and {draws}, expected 1 <= keep <= draws, 2 <= draws"
         )
-    task, count = make_task(data, name), max(which) + 1
-    x0 = images(data, "test", count)
-    y = measured(task, x0, seed, k)[list(which)]
+    task, which = tasks.make_task(data, name), list(which)
+    x0 = tasks.images(data, "test", max(which) + 1)
+    y = measured(task, x0, seed, k)[which]
     sampler, used, options = rule(method, task, S, zeta, weights)
-    n = len(which)
-    sample, _ = restore(
+    x, _ = restore(
         network(data, k), task, np.repeat(y, draws, axis=0), S, sampler, used,
-        seeds=noise_seeds(seed, k, n * draws, 2), **options,
+        seeds=tasks.noise_seeds(seed, k, len(which) * draws, 2), **options,
     )  # fmt: skip
-    sample = sample.reshape(n, draws, *x0.shape[1:])
-    return Gallery(
-        x0[list(which)],
-        shown(task.operator, y),
-        sample.mean(1),
-        sample[:, :keep],
-        sample.std(1, ddof=1),
-    )
+    x = x.reshape(len(which), draws, *x0.shape[1:])
+    return Gallery(x0[which], shown(task.operator, y), x.mean(1), x[:, :keep], x.std(1, ddof=1))
 
 
 def contrasted(data: str, count: int = 4, among: int = 60) -> tuple[int, ...]:
-    """Return the indices of the test images with the largest contrast among the first ones.
-
-    A rule for what is shown, made before anything was restored: many patches of photographs are flat.
-    """
-    spread = images(data, "test", among).std(axis=(1, 2))
+    """Return the indices of the test images with the largest contrast among the first ones."""
+    spread = tasks.images(data, "test", among).std(axis=(1, 2))
     return tuple(sorted(np.argsort(spread)[::-1][:count].tolist()))
 
 
@@ -106,44 +67,21 @@ def wiener_gallery(
     case: Setting, S: int, method: str, zeta: float, *, which: Sequence[int] = (0, 1, 2, 3),
     draws: int = 24, keep: int = 4, seed: int = 0,
 ) -> Gallery:  # fmt: skip
-    """Restore a few test patches many times; the MMSE estimate is the Wiener filter's.
-
-    `which` are indices into the patches of the first seed of `wiener_cells` (0), `zeta` the tuned
-    zeta'; other arguments as in `studies_posterior.gallery`.
-    """
+    """Restore a few test patches many times; the MMSE estimate is the Wiener filter's."""
     shape, count, n = case.prior.shape, max(which) + 1, len(which)
-    x0 = images("photos", "test", count, shape[0])
-    noise = initial_noise(noise_seeds(seed, 0, count, 0), shape)
+    x0 = tasks.images("photos", "test", count, shape[0])
+    noise = initial_noise(tasks.noise_seeds(seed, 0, count, 0), shape)
     y = inverse.measure(case.operator, x0, case.sigma_y, noise)[list(which)]
-    x = published.dps(
-        case.prior.denoise, initial_noise(noise_seeds(seed, 0, n * draws, 4), shape),
-        ddpm_respaced(S), y=np.repeat(y, draws, axis=0), operator=case.operator,
-        sigma_y=case.sigma_y, weights=rules(case, S, zeta)[method][0],
-        vjp=gaussian_vjp(case.prior),
-    ).sample.reshape(n, draws, *shape)  # fmt: skip
-    mean = posterior_mean(case, y)
+    x_T = initial_noise(tasks.noise_seeds(seed, 0, n * draws, 4), shape)
+    x = deblur(case, x_T, S, np.repeat(y, draws, axis=0), rules(case, S, zeta)[method][0])
+    x, mean = x.reshape(n, draws, *shape), posterior_mean(case, y)
     return Gallery(x0[list(which)], y, mean, x[:, :keep], x.std(1, ddof=1))
 
 
 def as_grid(
     galleries: dict[str, Gallery], count: int = 2, mean: str = "mean"
 ) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
-    """Arrange restorations of the same images by several methods as rows of a grid.
-
-    Parameters
-    ----------
-    galleries
-        By the heading of their samples; mean and standard deviation are those of the first.
-    count
-        Samples of each.
-    mean
-        Heading of the mean.
-
-    Returns
-    -------
-    rows, std
-        As `plotting_restoration.restoration_grid` takes them, one row per image.
-    """
+    """Arrange restorations of the same images by several methods as rows of a grid."""
     first, rows, std = next(iter(galleries.values())), {}, {}
     for i, original in enumerate(first.original):
         label = str(i + 1)
@@ -159,7 +97,5 @@ def by_task(
 ) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
     """Arrange the first image of several tasks as rows of a grid; see `as_grid`."""
     grids = {task: as_grid({"sample": found}, count) for task, found in galleries.items()}
-    return (
-        {task: rows["1"] for task, (rows, _) in grids.items()},
-        {task: std["1"] for task, (_, std) in grids.items()},
-    )
+    rows = {task: found["1"] for task, (found, _) in grids.items()}
+    return rows, {task: std["1"] for task, (_, std) in grids.items()}

@@ -1,8 +1,8 @@
 """Restoration with trained denoisers: four tasks, guidance weights by design, by tuning, by habit.
 
-A **cell** is one (data set, task, number of steps, method, training seed). All methods of a cell see the
-same measurements and start from the same noise, so differences are paired. Networks are those of
-chapter 1; their answer is clamped to [-1.5, 1.5].
+All methods of one (data set, task, number of steps, training seed) see the same measurements and start
+from the same noise, so differences are paired. Networks are those of chapter 1; their answer is clamped
+to [-1.5, 1.5].
 
 Sources: DPS, Chung et al. 2023 (arXiv 2209.14687); PiGDM, Song et al. 2023 (ICLR); DiffPIR, Zhu et al.
 2023 (arXiv 2305.08995); design of weights, Benita, Elad, Keshet 2026 (arXiv 2602.07715).
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,18 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chapters.posterior.tasks import (
-    TASKS,
-    Task,
-    block_problem,
-    designed_weights,
-    images,
-    make_task,
-    noise_seeds,
-    trimmed,
-)
+from chapters.posterior import tasks
 from diffbook import inverse, samplers
 from diffbook.inverse import gains, published
+from diffbook.metrics.cells import Cell, summary
 from diffbook.metrics.restoration import consistency, psnr, ssim
 from diffbook.metrics.samples import image_metrics
 from diffbook.samplers.protocol import initial_noise, step_noise
@@ -55,44 +46,6 @@ N_REFERENCE = {"photos": 1232, "digits": 300}
 Weights = Mapping[tuple[str, str, int, str], NDArray]
 
 
-# --- one cell -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """What one method did to n images with one network.
-
-    Attributes
-    ----------
-    data, task, S, method, seed
-        Which cell; `seed` is the training seed.
-    nfe
-        Denoiser calls.
-    per_image
-        `"PSNR"` (dB), `"SSIM"`, `"consistency"` (1 is right): arrays (n,).
-    per_set
-        `"pixels"`, `"gabor"` (Fréchet distances to test images), `"spectrum dB"`.
-    sample
-        Restored images (n, side, side), float32.
-    """
-
-    data: str
-    task: str
-    S: int
-    method: str
-    seed: int
-    nfe: int
-    per_image: dict[str, NDArray]
-    per_set: dict[str, float]
-    sample: NDArray
-
-    def value(self, metric: str) -> float:
-        """Value of a metric: the mean over images, or that of the set."""
-        if metric in self.per_set:
-            return self.per_set[metric]
-        return float(self.per_image[metric].mean())
-
-
 @cache
 def network(data: str, seed: int) -> Callable:
     """Load the recorded denoiser of one training seed, differentiable and clamped."""
@@ -104,33 +57,16 @@ def network(data: str, seed: int) -> Callable:
     return samplers.clipped(as_denoiser(model, device, differentiable=True), *CLIP)
 
 
-def measured(task: Task, x0: NDArray, seed: int, k: int) -> NDArray[np.float64]:
+def measured(task: tasks.Task, x0: NDArray, seed: int, k: int) -> NDArray[np.float64]:
     """Measurements (n, *measurement_shape) of images (n, side, side)."""
-    noise = initial_noise(noise_seeds(seed, k, len(x0), 0), task.operator.measurement_shape)
+    noise = initial_noise(tasks.noise_seeds(seed, k, len(x0), 0), task.operator.measurement_shape)
     return inverse.measure(task.operator, x0, task.sigma_y, noise)
 
 
 def rule(
-    method: str, task: Task, S: int, zeta: float | None = None, weights: Weights | None = None
+    method: str, task: tasks.Task, S: int, zeta: float | None = None, weights: Weights | None = None
 ) -> tuple[str, Any, dict[str, Any]]:
-    """Sampler, weights and options of a method named as in :data:`METHODS`, :data:`MORE_METHODS`.
-
-    Weights are an array (S,), or the number zeta' of the rule zeta'/|r|.
-
-    Parameters
-    ----------
-    method, task, S
-        What to look up.
-    zeta
-        Tuned zeta' of this task and S, for the method `"tuned"`.
-    weights
-        Designed weights by (data, task, S, sampler) that need not be designed again.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or `zeta` is needed and missing.
-    """
+    """Sampler, guidance weights (S,) or zeta', and options of a method; see `METHODS`."""
     if method not in (*METHODS, *MORE_METHODS):
         raise ValueError(f"method: got {method!r}, expected one of {(*METHODS, *MORE_METHODS)}")
     if method == "tuned" and zeta is None:
@@ -144,16 +80,20 @@ def rule(
     sampler = {"PiGDM designed": "pigdm", "DiffPIR designed": "diffpir"}.get(method, "dps")
     found = (weights or {}).get((task.data, task.name, S, sampler))
     if found is None:
-        found = designed_weights(task.data, task.name, S, sampler)
+        found = tasks.designed_weights(task.data, task.name, S, sampler)
     if method == "designed, trimmed":
-        return sampler, trimmed(block_problem(task.data, task.name), ddpm_respaced(S), found), {}
+        return (
+            sampler,
+            tasks.trimmed(tasks.block_problem(task.data, task.name), ddpm_respaced(S), found),
+            {},
+        )
     # The blocks of modes that DiffPIR's weights are designed on know no fresh noise.
     return sampler, found, {"zeta": 0.0} if sampler == "diffpir" else {}
 
 
 def restore(
     denoiser: Callable,
-    task: Task,
+    task: tasks.Task,
     y: NDArray,
     S: int,
     sampler: str,
@@ -162,27 +102,7 @@ def restore(
     seeds: Sequence[int],
     **options: Any,
 ) -> tuple[NDArray[np.float32], int]:
-    """Restore measurements y (n, ...) with one sampler of `zero_shot`, in float32 torch.
-
-    Parameters
-    ----------
-    denoiser, task, y, S
-        What to restore, and in how many steps of `ddpm_respaced`.
-    sampler
-        Name of a function of `zero_shot`.
-    weights
-        Its weights (S,), a rule, or the number zeta' of the rule zeta'/|r|.
-    seeds
-        One per image, for the starting noise and that of the steps.
-    **options
-        Passed on to the sampler.
-
-    Returns
-    -------
-    sample : ndarray, shape (n, h, w)
-    nfe : int
-        Denoiser calls.
-    """
+    """Restore measurements y (n, ...) with one sampler of `published`, in float32 torch."""
     weights = published.normalised(weights) if isinstance(weights, float) else weights
     like = torch.empty(0, dtype=torch.float32)
     x_T = initial_noise(seeds, task.operator.shape, like)
@@ -196,29 +116,31 @@ def restore(
 
 
 def score(
-    task: Task, S: int, method: str, k: int, x0: NDArray, y: NDArray, sample: NDArray, nfe: int,
+    task: tasks.Task, S: int, method: str, k: int, x0: NDArray, y: NDArray, sample: NDArray, nfe: int,
     metrics: Mapping[str, Callable],
-) -> Cell:  # fmt: skip
-    """Measure restored images."""
-    per_image = {
+) -> list[Cell]:  # fmt: skip
+    """Measure restored images: metrics of each image, of the whole set, and denoiser calls."""
+    found = {
         "PSNR": psnr(sample, x0),
         "SSIM": ssim(sample, x0),
         "consistency": consistency(sample, y, task.operator, task.sigma_y),
+        **{name: float(f(sample.astype(np.float64))) for name, f in metrics.items()},
+        "nfe": nfe,
     }
-    per_set = {name: float(f(sample.astype(np.float64))) for name, f in metrics.items()}
-    return Cell(task.data, task.name, S, method, k, nfe, per_image, per_set, sample)
+    group = (task.data, task.name)
+    return [Cell(S, method, metric, k, value, group) for metric, value in found.items()]
 
 
 @cache
 def set_metrics(data: str) -> dict[str, Callable]:
     """Fréchet distances and spectral error against the test images of a data set."""
-    reference = images(data, "test", N_REFERENCE[data])
+    reference = tasks.images(data, "test", N_REFERENCE[data])
     return {k: f for k, f in image_metrics(reference).items() if k != "sliced W2"}
 
 
 def run_cells(
     data: str,
-    tasks: Sequence[str] = TASKS,
+    names: Sequence[str] = tasks.TASKS,
     steps: Sequence[int] = STEPS,
     methods: Sequence[str] = METHODS,
     seeds: Sequence[int] = SEEDS,
@@ -230,56 +152,62 @@ def run_cells(
     split: str = "test",
     workers: int = 2,
 ) -> list[Cell]:
-    """Run every combination on the same n images.
-
-    Parameters
-    ----------
-    data, tasks, steps, methods, seeds
-        Which cells; `seeds` are training seeds.
-    n
-        Images per cell, at least 2.
-    seed
-        Seed of the noise of measurements and samplers.
-    zetas
-        Tuned zeta' by (data, task, S), from `posterior_record.load`.
-    weights
-        Designed weights by (data, task, S, sampler); those that are missing are designed.
-    split
-        Split that the images come from.
-    workers
-        Cells that run at the same time, each on one thread: results do not depend on their number.
-    """
+    """Run every combination on the same n images; the result does not depend on `workers`."""
     if n < 2:
         raise ValueError(f"n: got {n}, expected at least 2 images")
-    x0 = images(data, split, n)
+    x0 = tasks.images(data, split, n)
     metrics = set_metrics(data)
     plan = [
-        (make_task(data, name), S, method, k)
-        for name in tasks for S in steps for method in methods for k in seeds
+        (tasks.make_task(data, name), S, method, k)
+        for name in names for S in steps for method in methods for k in seeds
     ]  # fmt: skip
     # Designs and networks are cached: made here, once, not by several threads at a time.
     rules = {
-        (name, S, m): rule(m, make_task(data, name), S, zetas.get((data, name, S)), weights)
-        for name in tasks for S in steps for m in methods
+        (name, S, m): rule(m, tasks.make_task(data, name), S, zetas.get((data, name, S)), weights)
+        for name in names for S in steps for m in methods
     }  # fmt: skip
     networks = {k: network(data, k) for k in seeds}
 
-    def source(task: Task, S: int, method: str, k: int) -> tuple:
+    def source(task: tasks.Task, S: int, method: str, k: int) -> tuple:
         # Methods with equal weights (nothing to trim, zeta' tuned to 1) share one run.
         sampler, used, options = rules[task.name, S, method]
         return task.name, S, k, sampler, np.asarray(used).tobytes(), str(options)
 
-    def run(job: tuple[Task, int, str, int]) -> tuple[NDArray, NDArray, int]:
+    def run(job: tuple[tasks.Task, int, str, int]) -> tuple[NDArray, NDArray, int]:
         task, S, method, k = job
         sampler, used, options = rules[task.name, S, method]
         y = measured(task, x0, seed, k)
         sample, nfe = restore(
             networks[k], task, y, S, sampler, used,
-            seeds=noise_seeds(seed, k, n, 1), **options,
+            seeds=tasks.noise_seeds(seed, k, n, 1), **options,
         )  # fmt: skip
         return y, sample, nfe
 
     jobs = {source(*job): job for job in plan}
     with one_thread_each(), ThreadPoolExecutor(workers, initializer=torch_threads) as pool:
         done = dict(zip(jobs, pool.map(run, jobs.values()), strict=True))
-        return [score(*job, x0, *done[source(*job)], metrics) for job in plan]
+    scored = (score(*job, x0, *done[source(*job)], metrics) for job in plan)
+    return [cell for found in scored for cell in found]
+
+
+#: Names that figures show for the methods and metrics of the studies.
+LABELS = {
+    "designed": "DPS designed",
+    "designed, trimmed": "DPS trimmed",
+    "tuned": "DPS tuned",
+    "standard": "DPS standard",
+    "zeta' = 1": "DPS standard",
+    "zeta' = 0.3": "DPS, ζ′ = 0.3",
+    "PSNR": "PSNR (dB)",
+    "gabor": "Fréchet (Gabor)",
+}
+
+
+def quality(cells: Sequence[Cell], metrics: Sequence[str]) -> dict[str, dict[str, list]]:
+    """Means and intervals for a figure: {metric: {method: [(mean, low, high) for every S]}}."""
+    return {
+        LABELS.get(metric, metric): {
+            LABELS.get(name, name): rows for name, rows in summary(cells, metric).items()
+        }
+        for metric in metrics
+    }

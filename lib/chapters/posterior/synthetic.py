@@ -1,8 +1,4 @@
-"""Guided samplers on the synthetic problems of chapter 2: tables, rivals and checks by sampling.
-
-Everything is closed form but `z_scores` and `measured_coverage`, which ask whether drawn samples
-agree with it.
-"""
+"""Guided samplers on the synthetic problems, in closed form: tables, rivals, designs."""
 
 from __future__ import annotations
 
@@ -20,11 +16,8 @@ from diffbook.priors.gaussian import GaussianPrior
 
 Array = NDArray[np.float64]
 
-
+#: Measurement noise of the synthetic problems.
 NOISE = {"A": 0.1, "B": 0.5, "C": 0.02}
-
-
-"""Measurement noise of the synthetic problems."""
 
 
 def synthetic_prior(d: int = 64) -> GaussianPrior:
@@ -36,25 +29,15 @@ def synthetic_prior(d: int = 64) -> GaussianPrior:
 
 
 def synthetic_problems(d: int = 64) -> tuple[GaussianPrior, dict[str, Problem]]:
-    """Return the prior and three problems: A mild blur, B denoising, C strong blur with little noise.
-
-    The blurs are shifted by 0.7 samples, so that their transfer functions are complex.
-    """
+    """Return the prior and problems A (mild blur), B (denoising), C (strong blur, little noise)."""
     prior = synthetic_prior(d)
-    h = {
-        "A": gaussian_transfer(d, 1.5, 0.7),
-        "B": np.ones(d),
-        "C": gaussian_transfer(d, 3.0, 0.7),
-    }
+    h = {"A": gaussian_transfer(d, 1.5, 0.7), "B": np.ones(d), "C": gaussian_transfer(d, 3.0, 0.7)}
     return prior, {name: inverse.make_problem(prior, h[name], NOISE[name]) for name in h}
 
 
 def w2(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> float:
     """Averaged squared distance ``E_y W2^2`` of a sampler to the exact posterior."""
     return compose(problem, alpha_bar, steps).w2_squared
-
-
-# --- tables -----------------------------------------------------------------------------------
 
 
 def standard_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]:
@@ -106,10 +89,7 @@ def method_table(
 
 
 def dps_rivals(problem: Problem, alpha_bar: ArrayLike) -> dict[str, float]:
-    """``E_y W2^2`` of DPS with the weights of the literature, searched ones included.
-
-    A rule that diverges has an astronomic value, or infinity.
-    """
+    """``E_y W2^2`` of DPS with the weights of the literature, searched ones included."""
     names = {
         "0.3/|r|": inverse.dps_normalised(problem, alpha_bar, 0.3),
         "1/|r|": inverse.dps_normalised(problem, alpha_bar, 1.0),
@@ -117,49 +97,30 @@ def dps_rivals(problem: Problem, alpha_bar: ArrayLike) -> dict[str, float]:
         "annealed": inverse.dps_annealed(problem, alpha_bar),
     }
     with np.errstate(over="ignore", invalid="ignore"):
-        found = {
+        losses = {
             n: w2(problem, alpha_bar, gains.dps(problem, alpha_bar, z)) for n, z in names.items()
         }
-    found = {n: v if np.isfinite(v) else np.inf for n, v in found.items()}
+    found = {n: v if np.isfinite(v) else np.inf for n, v in losses.items()}
     found["best constant"] = inverse.best_constant(problem, alpha_bar)[1]
     found["best zeta'/|r|"] = inverse.best_normalised(problem, alpha_bar)[1]
     return found
 
 
-def normalised_grid(problem: Problem, steps: Sequence[int], zeta_primes: ArrayLike) -> Array:
-    """``E_y W2^2`` of ``zeta'/|r|`` on a grid, shape (len(steps), len(zeta_primes))."""
-    table = []
-    for S in steps:
-        ab = schedules.ddpm_respaced(S)
-        with np.errstate(over="ignore", invalid="ignore"):
-            table.append(
-                [
-                    w2(
-                        problem,
-                        ab,
-                        gains.dps(problem, ab, inverse.dps_normalised(problem, ab, z)),
-                    )
-                    for z in np.asarray(zeta_primes)
-                ]
-            )
-    return np.nan_to_num(np.array(table), nan=np.inf, posinf=np.inf)
-
-
-def single_rule(
-    problem: Problem, steps: Sequence[int], grid: ArrayLike | None = None
-) -> tuple[float, dict[int, float]]:
-    """Return what one ``zeta'`` for all numbers of steps loses at worst, and the best one for each.
-
-    Parameters
-    ----------
-    grid : array_like, optional
-        Values of zeta' that are tried.
-    """
-    grid = np.geomspace(0.03, 5.0, 60) if grid is None else np.asarray(grid)
-    table = normalised_grid(problem, steps, grid)
+def single_rule(problem: Problem, steps: Sequence[int]) -> tuple[float, dict[int, float]]:
+    """Worst loss of one ``zeta'`` for all numbers of steps, and the best one for each."""
+    grid = np.geomspace(0.03, 5.0, 60)
+    with np.errstate(over="ignore", invalid="ignore"):
+        table = np.array([[normalised_w2(problem, S, zeta) for zeta in grid] for S in steps])
+    table = np.nan_to_num(table, nan=np.inf, posinf=np.inf)
     loss = np.min(np.max(table / table.min(axis=1, keepdims=True), axis=0))
     best = np.round(grid[table.argmin(axis=1)], 2).tolist()
     return float(loss), dict(zip(steps, best, strict=True))
+
+
+def normalised_w2(problem: Problem, S: int, zeta: float) -> float:
+    """``E_y W2^2`` of DPS with the rule ``zeta/|r|``."""
+    ab = schedules.ddpm_respaced(S)
+    return w2(problem, ab, gains.dps(problem, ab, inverse.dps_normalised(problem, ab, zeta)))
 
 
 def start_spread(family: Mapping[int, inverse.WeightDesign]) -> float:
@@ -205,14 +166,7 @@ def distinct_minima(
 
 
 def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:
-    """How far two weight profiles are apart after the best rescaling.
-
-    Returns
-    -------
-    float
-        ``exp`` of the root mean square deviation of their log ratio from its mean: 1 for
-        proportional profiles, 2 if they differ by a factor of 2 on average.
-    """
+    """How far two weight profiles are apart after the best rescaling."""
     ratio = np.log(np.asarray(designed)) - np.log(np.asarray(heuristic))
     return float(np.exp(ratio.std()))
 
@@ -220,14 +174,7 @@ def structure_distance(designed: ArrayLike, heuristic: ArrayLike) -> float:
 def reused_weights(
     problem: Problem, design: inverse.WeightDesign, S: int, steps: Sequence[int]
 ) -> dict[str, Array]:
-    """Evaluate the weights designed for S steps at other numbers of steps.
-
-    Returns
-    -------
-    dict
-        ``"copied"`` over s/S, and ``"rescaled"`` by the step size over log SNR; both are kept below
-        the stability bound, without which they may diverge.
-    """
+    """Evaluate the weights designed for S steps at other numbers of steps."""
     found: dict[str, list[float]] = {"copied": [], "rescaled": []}
     source = schedules.ddpm_respaced(S)
     for target in steps:
@@ -237,9 +184,6 @@ def reused_weights(
             moved = inverse.interpolate_weights(design.weights, source, ab, rescale=rescale)
             found[name].append(w2(problem, ab, gains.dps(problem, ab, np.minimum(moved, bound))))
     return {name: np.array(values) for name, values in found.items()}
-
-
-# --- designs ----------------------------------------------------------------------------------
 
 
 def design_table(

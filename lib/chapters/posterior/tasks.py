@@ -36,22 +36,12 @@ SLACK = 1.05
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One inverse problem on one data set.
+    """One inverse problem on one data set."""
 
-    Parameters
-    ----------
-    data, name
-        `"photos"` or `"digits"`, and one of :data:`TASKS`.
-    operator
-        Degradation H.
-    sigma_y
-        Standard deviation of the measurement noise (images are in [-1, 1]).
-    """
-
-    data: str
-    name: str
+    data: str  # "photos" or "digits"
+    name: str  # one of `TASKS`
     operator: inverse.Degradation
-    sigma_y: float
+    sigma_y: float  # images are in [-1, 1]
 
 
 @cache
@@ -79,16 +69,8 @@ def make_task(data: str, name: str) -> Task:
 
 @cache
 def images(data: str, split: str, n: int, size: int | None = None) -> NDArray[np.float64]:
-    """Return n different images of a split, (n, side, side) in [-1, 1]; patches share no pixel.
-
-    Photographs are cut along a regular grid; a fixed permutation decides which patches come first, so
-    the first 100 of 200 are those of 100.
-
-    Raises
-    ------
-    ValueError
-        If the split does not have so many, see `available`.
-    """
+    """Return n different images of a split, (n, side, side) in [-1, 1]; patches share no pixel."""
+    # A fixed permutation decides which patches come first: the first 100 of 200 are those of 100.
     pool = _pool(data, split, size)
     if not 1 <= n <= len(pool):
         raise ValueError(f"n: got {n}, expected 1 to {len(pool)} ({data}, {split})")
@@ -127,11 +109,9 @@ def noise_seeds(seed: int, k: int, n: int, stream: int) -> list[int]:
 
 @cache
 def prior(data: str) -> GaussianPrior:
-    """Gaussian model of a data set, from its training images: their mean image and their spectrum.
-
-    The covariance is stationary, the mean need not be: digits are centred, and a model that took
-    their mean image for random structure would see about twice their variance.
-    """
+    """Gaussian model of a data set: mean image and spectrum of its training images."""
+    # Stationary, but for the mean: digits are centred, and a model that took their mean image for
+    # random structure would see about twice their variance.
     from diffbook.nets.training import pool
 
     x = pool(data, "train")[:, 0].numpy().astype(np.float64)
@@ -152,21 +132,8 @@ def block_problem(data: str, name: str) -> blocks.BlockProblem:
 
 @cache
 def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArray[np.float64]:
-    """Weights designed on the Gaussian model, with the regularisation that networks need, (S,).
-
-    They stay below the no-overshoot bound (DPS, PiGDM), and a small quadratic penalty on their
-    logarithm relative to the reference (:data:`TIKHONOV` times the data's variance, summed over pixels)
-    settles the directions that cost nothing in the model.
-
-    Parameters
-    ----------
-    data, name
-        The task.
-    S
-        Number of steps of `ddpm_respaced`.
-    method : {"dps", "pigdm", "diffpir"}
-        DiffPIR without fresh noise (zeta = 0).
-    """
+    """Weights designed on the Gaussian model, with the regularisation that networks need, (S,)."""
+    # A small penalty on their logarithm settles the directions that cost nothing in the model.
     cap = None if method == "diffpir" else "no-overshoot"
     tikhonov = TIKHONOV * float(prior(data).lam.sum())
     found = design_weights(
@@ -176,22 +143,14 @@ def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArr
 
 
 def state_power(problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray) -> NDArray:
-    """Mean power of DPS's states in the Gaussian model, relative to that of noisy data, (S,).
-
-    Row s - 1 is `E|x_{s-1} - m|^2 / (ab_{s-1} tr Sigma0 + (1 - ab_{s-1}) d)` about the mean path
-    `m = sqrt(ab_{s-1}) mu0`, after the step from s to s - 1. A network has never seen states with
-    values far from 1; the Wiener denoiser does not mind them.
-    """
+    """Mean power of DPS's states in the Gaussian model, relative to that of noisy data, (S,)."""
     return _walk(problem, alpha_bar, weights, np.inf)[1]
 
 
 def trimmed(
     problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float = SLACK
 ) -> NDArray[np.float64]:
-    """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`, (S,).
-
-    Where a state would be too large even without guidance, the weight that makes it smallest is taken.
-    """
+    """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`, (S,)."""
     if not slack >= 1.0:
         raise ValueError(f"slack: got {slack}, expected at least 1 (the power of noisy data)")
     return _walk(problem, alpha_bar, weights, slack)[0]

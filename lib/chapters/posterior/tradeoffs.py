@@ -13,7 +13,6 @@ from diffbook import inverse, schedules
 from diffbook.inverse import gains
 from diffbook.inverse.filters import PosteriorTransfer, Steps, compose
 from diffbook.inverse.problem import Problem
-from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules import design
 
 Array = NDArray[np.float64]
@@ -23,16 +22,7 @@ Array = NDArray[np.float64]
 
 
 def estimator(problem: Problem, share: float = 1.0, *, spread: bool = False) -> PosteriorTransfer:
-    """Write an optimal estimator as a filter.
-
-    Parameters
-    ----------
-    share : float in [0, 1]
-        1 is the MMSE estimate, 0 the map ``sqrt(lam / lam_hat) (mu_p - mu0) + mu0`` with the right
-        law, and between them the geodesic of optimal trade-offs.
-    spread : bool
-        Add the posterior's variance: with ``share = 1``, an exact posterior sample.
-    """
+    """Write an optimal estimator as a filter."""
     stretch = np.sqrt(inverse.ratio(1.0, problem.rho))
     D3 = problem.K * (share + (1.0 - share) * stretch)
     zero = np.zeros(problem.lam.size)
@@ -63,9 +53,7 @@ def plane_gaps(problem: Problem) -> Array:
     return np.array([abs(a / b - 1.0) for a, b in pairs])
 
 
-def plane_bounds(
-    problem: Problem,
-) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
+def plane_bounds(problem: Problem) -> tuple[dict[str, tuple[float, float]], tuple[Array, Array]]:
     """Points (MSE, W2^2) of the MMSE estimate, the map and the posterior sample, and the bound."""
     plane = inverse.distortion_perception(problem)
     points = {
@@ -83,11 +71,7 @@ def plane_point(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> tuple[f
 
 
 def plane_curve(
-    problem: Problem,
-    alpha_bar: ArrayLike,
-    method: Callable[..., Steps],
-    scales: ArrayLike,
-    base: ArrayLike,
+    problem: Problem, alpha_bar: ArrayLike, method: Callable[..., Steps], scales: Array, base: Array
 ) -> tuple[Array, Array]:
     """Distortion and perception (W2^2) of a method along a common factor of its weights."""
     found = [
@@ -101,16 +85,7 @@ def plane_curve(
 
 
 def posterior_schedule(problem: Problem, S: int, *, eps_0: float = 1e-8) -> Array:
-    """Design chapter 1's optimal schedule for the posterior spectrum, with ``alpha_bar[0] = 1``.
-
-    Parameters
-    ----------
-    problem : Problem
-    S : int
-        Number of steps.
-    eps_0 : float
-        Clean end of the design, which wants a positive noise level; it is then replaced by 0.
-    """
+    """Design chapter 1's optimal schedule for the posterior spectrum, with ``alpha_bar[0] = 1``."""
     keep = problem.lam_p > 0
     found = design.design_schedule(
         np.repeat(problem.lam_p[keep], np.rint(problem.count[keep]).astype(int)),
@@ -122,14 +97,7 @@ def posterior_schedule(problem: Problem, S: int, *, eps_0: float = 1e-8) -> Arra
 
 
 def schedule_and_weights(problem: Problem, S: int, **kwargs) -> dict[str, float]:
-    """DPS with standard and designed schedule, standard and designed weights: ``E_y W2^2``.
-
-    Returns
-    -------
-    dict
-        Six values: both schedules with the best ``zeta'/|r|`` and with designed weights, and the
-        ideal sampler on both.
-    """
+    """DPS with standard and designed schedule, standard and designed weights: ``E_y W2^2``."""
     found: dict[str, float] = {}
     for name, ab in (
         ("DDPM's schedule", schedules.ddpm_respaced(S)),
@@ -147,13 +115,7 @@ def schedule_and_weights(problem: Problem, S: int, **kwargs) -> dict[str, float]
 
 
 def tilted(problem: Problem, frequency: ArrayLike, exponent: float) -> Problem:
-    """Tilt the prior's spectrum by ``f^-exponent``, keeping the total power.
-
-    Parameters
-    ----------
-    frequency : array_like, shape (m,)
-        Absolute frequency of every mode; at 0 the lowest other one is taken.
-    """
+    """Tilt the prior's spectrum by ``f^-exponent``, keeping the total power."""
     f = np.abs(np.asarray(frequency, dtype=np.float64)).ravel()
     f = np.maximum(f, f[f > 0].min())
     lam = problem.lam * f ** (-exponent)
@@ -163,14 +125,7 @@ def tilted(problem: Problem, frequency: ArrayLike, exponent: float) -> Problem:
 def wrong_spectrum(
     problem: Problem, frequency: ArrayLike, exponents: Sequence[float], S: int, **kwargs
 ) -> dict[str, Array]:
-    """Evaluate on the true spectrum what was designed for tilted ones.
-
-    Returns
-    -------
-    dict
-        ``"designed"`` and, for comparison, ``"best zeta'"`` chosen on the wrong spectrum by the same
-        objective; both ``E_y W2^2`` on the true problem.
-    """
+    """Evaluate on the true spectrum what was designed for tilted ones."""
     ab, found = schedules.ddpm_respaced(S), {"designed": [], "best zeta'": []}
     for exponent in exponents:
         wrong = tilted(problem, frequency, exponent)
@@ -209,20 +164,3 @@ def over_problems(
         for name, value in found.items():
             rows.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in rows.items()}
-
-
-def kernel_transfer(name: str, side: int) -> NDArray[np.complex128]:
-    """Transfer function of a motion (7 pixels, 30 degrees) or box (5 x 5) blur of square images."""
-    kernels = {
-        "motion": lambda: inverse.motion_kernel(7.0, 30.0, 9),
-        "box": lambda: inverse.box_kernel(5, 2),
-    }
-    if name not in kernels:
-        raise ValueError(f"name must be one of {sorted(kernels)}, got {name!r}")
-    return inverse.Blur.from_kernel(kernels[name](), (side, side)).spectrum
-
-
-def large_problem(side: int, std: float = 1.5, sigma_y: float = 0.1) -> Problem:
-    """Deblurring of large images with a ``1 / f^2`` spectrum, to measure the cost of a design."""
-    prior = GaussianPrior.inverse_f((side, side), 2.0)
-    return inverse.make_problem(prior, inverse.gaussian_transfer((side, side), std), sigma_y)

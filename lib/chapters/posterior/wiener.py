@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from diffbook.inverse.design import design_weights
 from diffbook.inverse.exact import gaussian_vjp
 from diffbook.inverse.filters import compose
 from diffbook.inverse.problem import Problem, make_problem, merged
+from diffbook.metrics.cells import Cell, values
+from diffbook.metrics.intervals import paired_ci
 from diffbook.metrics.restoration import consistency, psnr, ssim
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.protocol import initial_noise
@@ -37,19 +40,11 @@ GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """Photographs, their stationary Gaussian model and a blur.
-
-    Parameters
-    ----------
-    prior
-        Estimated on training patches.
-    operator, sigma_y
-        Degradation, and standard deviation of the noise (images are in [-1, 1]).
-    """
+    """Photographs, their stationary Gaussian model and a blur."""
 
     prior: GaussianPrior
     operator: inverse.Blur
-    sigma_y: float
+    sigma_y: float  # images are in [-1, 1]
 
     @property
     def problem(self) -> Problem:
@@ -57,40 +52,9 @@ class Setting:
         return make_problem(self.prior, self.operator.spectrum, self.sigma_y)
 
 
-@dataclass(frozen=True, eq=False)
-class WienerCell:
-    """What one rule did to n patches in S steps.
-
-    Attributes
-    ----------
-    S, method, seed
-        Which cell; `seed` picks the patches and the noise.
-    per_image
-        `"PSNR"`, `"SSIM"`, `"consistency"`, `"MSE"` (squared error, sum over pixels), and
-        `"predicted MSE"`, its closed-form expectation over noise: arrays (n,).
-    """
-
-    S: int
-    method: str
-    seed: int
-    per_image: dict[str, NDArray]
-
-
 @cache
 def setting(size: int = 32, std: float = 1.5, sigma_y: float = 0.1, n_train: int = 20_000):
-    """Make the standard setting; noise of 0.1 on [-1, 1] is 0.05 on [0, 1].
-
-    Parameters
-    ----------
-    size
-        Side of a patch, at most 64 (a tile).
-    std
-        Standard deviation of the circular Gaussian blur in pixels.
-    sigma_y
-        Standard deviation of the noise.
-    n_train
-        Training patches that the spectrum is estimated on.
-    """
+    """Make the standard setting; noise of 0.1 on [-1, 1] is 0.05 on [0, 1]."""
     from diffbook.datasets import photos
 
     x = photos.patches(n_train, size=size, split="train", rng=7)
@@ -98,29 +62,19 @@ def setting(size: int = 32, std: float = 1.5, sigma_y: float = 0.1, n_train: int
     return Setting(GaussianPrior.estimated(x), blur, sigma_y)
 
 
+def deblur(case: Setting, x_T: NDArray, S: int, y: NDArray, weights: Any) -> NDArray[np.float64]:
+    """Run DPS with the Wiener denoiser, from the noise x_T (n, h, w)."""
+    return published.dps(
+        case.prior.denoise, x_T, ddpm_respaced(S), y=y, operator=case.operator,
+        sigma_y=case.sigma_y, weights=weights, vjp=gaussian_vjp(case.prior),
+    ).sample  # fmt: skip
+
+
 def predicted_mse(
     case: Setting, alpha_bar: NDArray, weights: NDArray, x0: NDArray
 ) -> NDArray[np.float64]:
-    """Predict the squared error of DPS on every image: its mean over measurement and starting noise.
-
-    The output is `D1 z + D2 mu0 + D3 (h x0 + n)`, so its error is
-    `(D2 + D3 h - 1) mu0 + (D3 h - 1)(x0 - mu0)` plus noise of power `V + |D3|^2 sigma_y^2`. No moment
-    of the images beyond the second enters the mean of this over a set of images.
-
-    Parameters
-    ----------
-    case
-        Problem and prior that the sampler uses.
-    alpha_bar, weights
-        Schedule (S + 1,) and guidance weights (S,).
-    x0
-        True images (n, h, w), of any distribution.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Sum over pixels.
-    """
+    """Predict the squared error of DPS on every image (n,), its mean over all noise."""
+    # The output is D1 z + D2 mu0 + D3 (h x0 + n): no moment of the images beyond the second matters.
     problem = case.problem
     found = compose(problem, alpha_bar, gains.dps(problem, alpha_bar, weights))
     spectrum = np.fft.fft2(x0, norm="ortho").reshape(len(x0), -1)
@@ -133,24 +87,7 @@ def predicted_mse(
 def tune(
     case: Setting, S: int, *, n: int = 48, seed: int = 0, grid: Sequence[float] = GRID
 ) -> NDArray[np.float64]:
-    """Mean PSNR of the rule zeta'/|r| on validation patches, for every zeta' of the grid.
-
-    Parameters
-    ----------
-    case, S
-        Problem and number of steps.
-    n
-        Validation patches.
-    seed
-        Of the noise, which is the same for every zeta'.
-    grid
-        Values of zeta'.
-
-    Returns
-    -------
-    ndarray, shape (len(grid),)
-        In decibel.
-    """
+    """Mean PSNR of the rule zeta'/|r| on validation patches, for every zeta' of the grid."""
     side = case.prior.shape[0]
     x0 = np.tile(images("photos", "validation", n, side), (len(grid), 1, 1))
     # All values run as one batch: the weights of a rule are per image anyway.
@@ -161,20 +98,12 @@ def tune(
     )
     y = inverse.measure(case.operator, x0, case.sigma_y, next(repeated))
     with one_thread_each():
-        x = published.dps(
-            case.prior.denoise, next(repeated), ddpm_respaced(S), y=y, operator=case.operator,
-            sigma_y=case.sigma_y, weights=lambda s, norm: zeta / norm,
-            vjp=gaussian_vjp(case.prior),
-        ).sample  # fmt: skip
+        x = deblur(case, next(repeated), S, y, lambda s, norm: zeta / norm)
     return psnr(x, x0).reshape(len(grid), n).mean(1)
 
 
 def rules(case: Setting, S: int, zeta: float) -> dict[str, tuple[object, NDArray]]:
-    """Weights of every method: what the sampler takes, and the array (S,) for the prediction.
-
-    `zeta` is the tuned zeta'. For the rules zeta'/|r| the prediction puts the root mean square of the
-    norm, in the Gaussian model, in its place; on photographs, whose norms differ a lot, that is rough.
-    """
+    """Weights of every method: what the sampler takes, and the array (S,) for the prediction."""
     alpha_bar, small = ddpm_respaced(S), merged(case.problem)
     designed = design_weights(small, alpha_bar, "dps", n_bins=128).weights
     found = {"designed": (designed, designed)}
@@ -192,50 +121,32 @@ def wiener_cells(
     seeds: Sequence[int] = (0, 1, 2),
     seed: int = 0,
     workers: int = 2,
-) -> list[WienerCell]:
-    """Deblur held-out patches with every rule; each seed has patches and noise of its own.
-
-    Parameters
-    ----------
-    case
-        See `setting`.
-    zetas
-        Numbers of steps, and the tuned zeta' for each (see `tune`).
-    n
-        Patches per seed, all different; seeds share none.
-    seeds, seed
-        Repetitions, and the seed of all noise.
-    workers
-        Cells that run at the same time, one thread each.
-    """
+) -> list[Cell]:
+    """Deblur held-out patches with every rule; each seed has patches and noise of its own."""
     side = case.prior.shape[0]
     pool = images("photos", "test", n * len(seeds), side).reshape(len(seeds), n, side, side)
-    vjp = gaussian_vjp(case.prior)
     weights = {S: rules(case, S, zeta) for S, zeta in zetas.items()}
 
-    def run(job: tuple[int, str, int]) -> WienerCell:
+    def run(job: tuple[int, str, int]) -> list[Cell]:
         S, method, i = job
         x0, k = pool[i], seeds[i]
         noise = initial_noise(noise_seeds(seed, k, n, 0), case.prior.shape)
         y = inverse.measure(case.operator, x0, case.sigma_y, noise)
         x_T = initial_noise(noise_seeds(seed, k, n, 1), case.prior.shape)
         used, array = weights[S][method]
-        x = published.dps(
-            case.prior.denoise, x_T, ddpm_respaced(S), y=y, operator=case.operator,
-            sigma_y=case.sigma_y, weights=used, vjp=vjp,
-        ).sample  # fmt: skip
-        per_image = {
+        x = deblur(case, x_T, S, y, used)
+        found = {
             "PSNR": psnr(x, x0),
             "SSIM": ssim(x, x0),
             "consistency": consistency(x, y, case.operator, case.sigma_y),
             "MSE": np.sum((x - x0) ** 2, axis=(1, 2)),
             "predicted MSE": predicted_mse(case, ddpm_respaced(S), array, x0),
         }
-        return WienerCell(S, method, k, per_image)
+        return [Cell(S, method, metric, k, value) for metric, value in found.items()]
 
     jobs = [(S, method, i) for S in zetas for method in METHODS for i in range(len(seeds))]
     with one_thread_each(), ThreadPoolExecutor(workers) as threads:
-        return list(threads.map(run, jobs))
+        return [cell for found in threads.map(run, jobs) for cell in found]
 
 
 def bounds(case: Setting, n: int = 300, seed: int = 0) -> dict[str, float]:
@@ -256,49 +167,17 @@ def posterior_mean(case: Setting, y: NDArray) -> NDArray[np.float64]:
     return np.fft.ifft2(restored, norm="ortho").real
 
 
-def agreement(cells: Sequence[WienerCell], method: str) -> dict[int, tuple[float, float]]:
+def agreement(cells: Sequence[Cell], method: str) -> dict[int, tuple[float, float]]:
     """Mean predicted and mean measured squared error by number of steps, over seeds and patches."""
-    found = {}
-    for S in sorted({c.S for c in cells}):
-        group = [c for c in cells if c.S == S and c.method == method]
-        found[S] = tuple(
-            float(np.mean([c.per_image[k] for c in group])) for k in ("predicted MSE", "MSE")
-        )
-    return found
+    predicted, found = values(cells, "predicted MSE"), values(cells, "MSE")
+    pairs = {S: (predicted[S, name], found[S, name]) for S, name in found if name == method}
+    return {S: (float(np.mean(a)), float(np.mean(b))) for S, (a, b) in sorted(pairs.items())}
 
 
 def difference(
-    cells: Sequence[WienerCell], a: tuple[int, str], b: tuple[int, str], metric: str
+    cells: Sequence[Cell], a: tuple[int, str], b: tuple[int, str], metric: str
 ) -> tuple[float, float, float]:
-    """Mean of one (S, method) minus another with its 95 % interval, paired by patch, all seeds together.
-
-    Patches of different seeds are different, so every pair is a repetition of its own.
-    """
-    from diffbook.metrics.intervals import paired_ci
-
-    def values(key: tuple[int, str]) -> NDArray[np.float64]:
-        group = sorted((c for c in cells if (c.S, c.method) == key), key=lambda c: c.seed)
-        return np.concatenate([c.per_image[metric] for c in group])
-
-    return paired_ci(values(a), values(b))
-
-
-def summary(
-    cells: Sequence[WienerCell], metrics: Sequence[str]
-) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Mean over seeds and its t interval: {metric: {method: (mean, low, high) for every S}}."""
-    from diffbook.metrics.intervals import mean_ci
-
-    steps = sorted({c.S for c in cells})
-
-    def interval(metric: str, method: str, S: int) -> tuple[float, float, float]:
-        group = (c for c in cells if (c.S, c.method) == (S, method))
-        return mean_ci([c.per_image[metric].mean() for c in group])
-
-    return {
-        metric: {
-            method: np.array([interval(metric, method, S) for S in steps])
-            for method in dict.fromkeys(c.method for c in cells)
-        }
-        for metric in metrics
-    }
+    """Mean of one (S, method) minus another with its 95 % interval, paired by patch."""
+    # Patches of different seeds are different, so every pair is a repetition of its own.
+    table = values(cells, metric)
+    return paired_ci(table[a].ravel(), table[b].ravel())

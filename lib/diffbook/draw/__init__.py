@@ -8,9 +8,9 @@ __getattr__, __dir__, __all__ = face(
         "style": "PANEL INK GRID SEQUENCE use_style show_with_palette palette_png looks label",
         "parts": (
             "LOSS distinct room step_axis lowest few_log_ticks narrow_log_ticks gaps filled "
-            "vector positive panels sparse log_sparse thin plain_log_ticks legend_below done"
+            "vector positive sparse log_sparse thin plain_log_ticks legend_below done"
         ),
-        "curves": "lines over_steps dots step_ticks",
+        "curves": "lines over_steps panels dots step_ticks",
         "images": "grid",
     },
 )

@@ -193,7 +193,7 @@ def dots(
     Parameters
     ----------
     rows : mapping
-        Row to {name: a value, or (mean, low, high)}. A dot with an interval is filled where the interval
+        Row to {name: a value, or (mean, low, high)}; one name alone needs no legend. A dot with an interval is filled where the interval
         excludes `line`; the dots of one row are then set apart.
     log : bool
         Logarithmic abscissa.
@@ -213,7 +213,8 @@ def dots(
     names = list(dict.fromkeys(name for group in data.values() for name in group))
     apart = any(low < high for group in data.values() for _, low, high in group.values())
     height = (0.2 * len(names) + 0.1 if apart else 0.5) * len(data)
-    fig, axes = axes_of(1, 1, (7.2, 1.2 + height + room(names)))
+    legend = room(names) if len(names) > 1 else 0.0
+    fig, axes = axes_of(1, 1, (7.2, 1.2 + height + legend))
     ax = axes.flat[0]
     if line is not None:
         ax.axvline(line, color=INK, linewidth=1.4, zorder=1)
@@ -241,7 +242,8 @@ def dots(
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")
     narrow_log_ticks(ax.xaxis)
-    legend_below(fig, ax, len(names))
+    if legend:
+        legend_below(fig, ax, len(names))
     return done(fig, title)
 
 
@@ -353,7 +355,8 @@ def _extras(ax: Axes, marks: Mapping[str, float], levels: Mapping[str, float]) -
     grey = "#5c5c5c"  # darker than the line, so that small text reads on the panel
     for text, value in marks.items():
         ax.axvline(value, color=INK, linewidth=1, linestyle=_DASHED)
-        ax.annotate(text, (value, 0.03), xycoords=("data", "axes fraction"), xytext=(4, 0),
+        box = {"facecolor": PANEL, "edgecolor": "none", "alpha": 0.85, "pad": 1}
+        ax.annotate(text, (value, 0.03), xycoords=("data", "axes fraction"), xytext=(4, 0), bbox=box,
                     textcoords="offset points", color=grey, rotation=90, va="bottom")  # fmt: skip
     for text, value in levels.items():
         ax.axhline(value, color=INK, linewidth=1)

@@ -76,7 +76,8 @@ def few_log_ticks(axis: Axis) -> None:
     """Label a logarithmic axis of any magnitude with at most six round numbers."""
     low, high = axis.get_view_interval()
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
+    fine = [np.arange(10, 100, by) / 10 for by in (1, 2, 5)]
+    for steps in (*fine, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
         ticks = [
             step * decade for decade in decades for step in steps if low < step * decade < high
         ]
@@ -89,9 +90,12 @@ def few_log_ticks(axis: Axis) -> None:
 
 
 def narrow_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis of less than two decades with plain numbers; leave others alone."""
+    """Label a logarithmic axis of less than two decades with plain numbers; leave others alone.
+
+    Tiny numbers are left to powers of ten as well.
+    """
     low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and high < 100 * low:
+    if axis.get_scale() == "log" and 1e-3 < high < 100 * low:
         few_log_ticks(axis)
 
 

@@ -41,8 +41,8 @@ def test_measured_distortion_is_the_predicted_one(prior, x0):
     weights = design_weights(problem, ab, "dps", n_bins=128).weights
     predicted = compose(problem, ab, gains.dps(problem, ab, weights)).mse / (3 * SIDE**2)
     (row,) = [r for r in rows if r.method == "designed"]
-    measured = np.mean(4.0 / 10 ** (row.psnr / 10.0))
-    spread = np.std(4.0 / 10 ** (row.psnr / 10.0)) / np.sqrt(len(x0))
+    measured = np.mean(4.0 / 10 ** (row.value / 10.0))
+    spread = np.std(4.0 / 10 ** (row.value / 10.0)) / np.sqrt(len(x0))
     assert abs(measured - predicted) < 4.5 * spread
 
 
@@ -61,7 +61,7 @@ def test_stand_in_model_gives_the_gaussian_result(prior, x0):
     exact = deblur_colour(prior, x0[:8], (5,), seed=3)
     by_rule = [next(r for r in found if r.method == "zeta' = 1") for found in (rows, exact)]
     # Only the rounding of levels to the chain (none here) and single precision differ.
-    np.testing.assert_allclose(by_rule[0].psnr, by_rule[1].psnr, atol=1e-3)
+    np.testing.assert_allclose(by_rule[0].value, by_rule[1].value, atol=1e-3)
 
 
 def test_summary_has_a_mean_per_method_and_step(prior, x0):

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from chapters.posterior import deepinv as peer
-from chapters.posterior import deepinv_record
-from chapters.posterior.deepinv_record import SIGMA_Y, SIZE, S, lorentzian, relative
+from chapters.posterior.deepinv import SIGMA_Y, SIZE, S, lorentzian, relative
 from diffbook import inverse
 from diffbook.inverse import gains, published
 from diffbook.inverse.exact import gaussian_vjp
@@ -25,7 +24,7 @@ SINGLE = 1e-5
 
 @pytest.fixture(scope="module")
 def case():
-    return deepinv_record.make_case()
+    return peer.make_case()
 
 
 def ours(case, method, **options):
@@ -206,12 +205,12 @@ def test_ddrm_halves_the_variance_of_self_paired_columns():
 
 @needs_deepinv
 def test_recorded_comparison_can_be_repeated():
-    found = deepinv_record.differences()
-    assert set(found) == set(deepinv_record.load()["differences"])
+    found = peer.differences()
+    assert set(found) == set(peer.recorded()["differences"])
     assert max(found.values()) < SINGLE
 
 
 def test_record_holds_small_differences():
-    recorded = deepinv_record.load()
+    recorded = peer.recorded()
     assert recorded["deepinv"] == "0.5.0"
     assert 0 < max(recorded["differences"].values()) < SINGLE

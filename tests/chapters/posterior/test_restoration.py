@@ -1,18 +1,17 @@
 """Restoration studies: tasks, designs, pairing of cells, predictions, diagnostics, the record."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from chapters.posterior import comparisons, gallery, mismatch, record, tasks, wiener
+from chapters.posterior import gallery, mismatch, record, tasks, wiener
 from chapters.posterior import restoration as study
 from diffbook import inverse
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.exact import gaussian_vjp
-from diffbook.metrics.intervals import crossed_ci, paired_ci
+from diffbook.metrics import cells as kit
 from diffbook.metrics.restoration import consistency, psnr
 from diffbook.schedules.families import ddpm_respaced
 from press import records
@@ -88,7 +87,7 @@ def test_designed_weights_are_capped_and_better_than_the_heuristic(name):
 
 def small_run(**changes):
     settings = {
-        "tasks": ("deblurring",), "steps": (5,), "methods": ("designed", "standard"),
+        "names": ("deblurring",), "steps": (5,), "methods": ("designed", "standard"),
         "seeds": (0, 1), "n": 6, "zetas": {}, "workers": 1,
     }  # fmt: skip
     return study.run_cells("digits", **(settings | changes))
@@ -99,60 +98,68 @@ def cells():
     return small_run()
 
 
-def test_cells_measure_their_own_samples(cells):
-    assert [(c.method, c.seed) for c in cells] == [
-        ("designed", 0), ("designed", 1), ("standard", 0), ("standard", 1),
-    ]  # fmt: skip
+def test_every_metric_of_every_combination_is_a_cell(cells):
+    keys = [(c.method, c.seed) for c in cells if c.metric == "nfe"]
+    assert keys == [("designed", 0), ("designed", 1), ("standard", 0), ("standard", 1)]
+    assert {c.group for c in cells} == {("digits", "deblurring")}
+    assert {c.metric for c in cells} == {*record.METRICS, "nfe"}
+    assert {c.value for c in cells if c.metric == "nfe"} == {5}
+    assert kit.values(cells, "PSNR")[5, "designed"].shape == (2, 6)
+    assert kit.values(cells, "gabor")[5, "designed"].shape == (2,)
+
+
+def test_scores_are_those_of_the_sample():
     task, x0 = tasks.make_task("digits", "deblurring"), tasks.images("digits", "test", 6)
-    for cell in cells:
-        assert cell.nfe == 5
-        np.testing.assert_allclose(cell.per_image["PSNR"], psnr(cell.sample, x0))
-        y = study.measured(task, x0, 0, cell.seed)
-        expected = consistency(cell.sample, y, task.operator, task.sigma_y)
-        np.testing.assert_allclose(cell.per_image["consistency"], expected)
-        assert cell.value("PSNR") == pytest.approx(cell.per_image["PSNR"].mean())
-        assert set(cell.per_set) == {"pixels", "gabor", "spectrum dB"}
+    y, sample = study.measured(task, x0, 0, 1), x0 + 0.1 * RNG(0).standard_normal(x0.shape)
+    found = study.score(task, 5, "m", 1, x0, y, sample, 7, {"mean": np.mean})
+    by = {c.metric: c.value for c in found}
+    np.testing.assert_array_equal(by["PSNR"], psnr(sample, x0))
+    expected = consistency(sample, y, task.operator, task.sigma_y)
+    np.testing.assert_array_equal(by["consistency"], expected)
+    assert by["mean"] == sample.mean()
+    assert by["nfe"] == 7
 
 
 def test_methods_are_paired_and_seeds_are_not(cells):
     """Equal rules give equal samples: `tuned` at zeta' = 1 is `standard`."""
     zetas = {("digits", "deblurring", 5): 1.0}
-    again = small_run(methods=("tuned",), zetas=zetas, workers=2)
-    for a, b in zip(again, cells[2:], strict=True):
-        np.testing.assert_array_equal(a.sample, b.sample)
-    assert np.abs(cells[0].sample - cells[1].sample).max() > 0.1
+    again = kit.values(small_run(methods=("tuned",), zetas=zetas, workers=2), "PSNR")[5, "tuned"]
+    first = kit.values(cells, "PSNR")
+    np.testing.assert_array_equal(again, first[5, "standard"])
+    assert np.abs(first[5, "designed"][0] - first[5, "designed"][1]).max() > 0.1
     half = small_run(methods=("tuned",), seeds=(0,), zetas={("digits", "deblurring", 5): 0.5})
-    assert np.abs(half[0].sample - cells[2].sample).max() > 0.01
+    assert np.abs(kit.values(half, "PSNR")[5, "tuned"] - first[5, "standard"][:1]).max() > 0.01
     task, x0 = tasks.make_task("digits", "denoising"), np.zeros((3, 8, 8))
     noise = [study.measured(task, x0, 0, k) for k in (0, 1)]
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.3
     assert not set(tasks.noise_seeds(0, 0, 9, 0)) & set(tasks.noise_seeds(0, 0, 9, 1))
-    other = small_run(methods=("standard",), seeds=(0,), seed=1)
-    assert np.abs(other[0].sample - cells[2].sample).max() > 0.1
+    other = kit.values(small_run(methods=("standard",), seeds=(0,), seed=1), "PSNR")
+    assert np.abs(other[5, "standard"] - first[5, "standard"][:1]).max() > 0.1
 
 
 def test_given_weights_are_used_and_not_designed_again(cells):
     weights = {("digits", "deblurring", 5, "dps"): np.zeros(5)}
-    free = small_run(methods=("designed",), seeds=(0,), weights=weights)[0]
+    free = small_run(methods=("designed",), seeds=(0,), weights=weights)
     # Without guidance the measurement is ignored.
-    assert free.per_image["consistency"].mean() > 5 * cells[0].per_image["consistency"].mean()
+    free, guided = (kit.values(c, "consistency")[5, "designed"][0].mean() for c in (free, cells))
+    assert free > 5 * guided
 
 
 @pytest.mark.parametrize("method", study.MORE_METHODS)
 def test_other_methods_run(method):
-    (cell,) = small_run(methods=(method,), seeds=(0,), steps=(10,))
-    assert cell.nfe == 10
-    assert np.all(np.isfinite(cell.sample))
-    assert cell.value("PSNR") > 5
+    found = small_run(methods=(method,), seeds=(0,), steps=(10,))
+    assert [c.value for c in found if c.metric == "nfe"] == [10]
+    assert kit.values(found, "PSNR")[10, method].mean() > 5
+    assert all(np.all(np.isfinite(c.value)) for c in found)
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_every_task_is_restored(name):
     """Better than the mean image of the training set, which ignores the measurement."""
-    found = small_run(tasks=(name,), steps=(25,), methods=("standard",), seeds=(0,), n=20)
+    found = small_run(names=(name,), steps=(25,), methods=("standard",), seeds=(0,), n=20)
     x0 = tasks.images("digits", "test", 20)
     ignorant = psnr(np.broadcast_to(tasks.prior("digits").mu0, x0.shape), x0).mean()
-    assert found[0].value("PSNR") > ignorant + 2
+    assert kit.values(found, "PSNR")[25, "standard"].mean() > ignorant + 2
 
 
 def test_bad_requests_are_refused():
@@ -165,36 +172,12 @@ def test_bad_requests_are_refused():
         small_run(n=1)
 
 
-def test_comparisons(cells):
-    (found,) = comparisons.compare(cells, "PSNR", "designed", "standard")
-    a = np.stack([c.per_image["PSNR"] for c in cells[:2]])
-    b = np.stack([c.per_image["PSNR"] for c in cells[2:]])
-    assert found.crossed == crossed_ci(a - b)
-    assert found.per_seed == pytest.approx(paired_ci(a.mean(1), b.mean(1)))
-    (sets,) = comparisons.compare(cells, "gabor", "designed", "standard")
-    assert sets.crossed is None
-    assert comparisons.compare(cells, "PSNR", "designed", "tuned") == []
-    with pytest.raises(ValueError, match="not run with the same seeds"):
-        comparisons.compare(cells[:3], "PSNR", "designed", "standard")
-    mean, low, high = comparisons.summary(cells, "SSIM")["digits", "deblurring", 5, "designed"]
-    assert low < mean < high
-
-
-def test_tables_for_figures(cells):
-    differences = comparisons.compare(cells, "PSNR", "designed", "standard")
-    differences += comparisons.compare(cells, "gabor", "designed", "standard")
-    pair = ("designed", "standard", (5, 10))
-    table = comparisons.difference_table(differences, "digits", "PSNR", *pair)
-    assert tuple(table["deblurring"][0]) == differences[0].crossed
-    assert np.isnan(table["deblurring"][1]).all()
-    sets = comparisons.difference_table(differences, "digits", "gabor", *pair)
-    assert tuple(sets["deblurring"][0]) == differences[1].per_seed
-    assert comparisons.difference_table(differences, "photos", "PSNR", *pair) == {}
-    quality = comparisons.quality_table(cells, "digits", "deblurring", ("PSNR", "gabor"), (5,))
-    assert quality["PSNR"]["standard"].shape == (1, 3)
-    assert quality["gabor"]["designed"][0, 0] == pytest.approx(
-        np.mean([c.per_set["gabor"] for c in cells[:2]])
-    )
+def test_quality_has_the_names_of_the_figures(cells):
+    found = study.quality(cells, ("PSNR", "gabor"))
+    assert list(found) == ["PSNR (dB)", "Fréchet (Gabor)"]
+    assert list(found["PSNR (dB)"]) == ["DPS designed", "DPS standard"]
+    (triple,) = found["PSNR (dB)"]["DPS standard"]
+    assert triple[0] == pytest.approx(kit.values(cells, "PSNR")[5, "standard"].mean())
 
 
 def test_cached_arrays_cannot_be_changed():
@@ -260,13 +243,15 @@ def test_posterior_mean_is_the_dense_formula(case):
 
 def test_wiener_cells_and_agreement(case):
     found = wiener.wiener_cells(case, {5: 0.3}, n=30, seeds=(0, 1))
-    assert len(found) == 2 * len(wiener.METHODS)
+    assert len(found) == 2 * len(wiener.METHODS) * 5
     predicted, measured = wiener.agreement(found, "designed")[5]
     assert measured == pytest.approx(predicted, rel=0.03)
-    by = {(c.method, c.seed): c.per_image for c in found}
-    np.testing.assert_array_equal(by["tuned", 0]["PSNR"], by["zeta' = 0.3", 0]["PSNR"])
-    assert by["designed", 0]["PSNR"].mean() > by["tuned", 0]["PSNR"].mean()
-    assert not np.allclose(by["designed", 0]["MSE"], by["designed", 1]["MSE"])
+    quality, error = (kit.values(found, metric) for metric in ("PSNR", "MSE"))
+    np.testing.assert_array_equal(quality[5, "tuned"], quality[5, "zeta' = 0.3"])
+    assert quality[5, "designed"][0].mean() > quality[5, "tuned"][0].mean()
+    assert not np.allclose(*error[5, "designed"])
+    gap = wiener.difference(found, (5, "designed"), (5, "tuned"), "PSNR")
+    assert gap[0] == pytest.approx((quality[5, "designed"] - quality[5, "tuned"]).mean())
     levels = wiener.bounds(case, 40)
     assert levels["Wiener"] > levels["measurement"]
 
@@ -317,7 +302,6 @@ def test_mismatch_of_the_model_with_itself_is_zero(monkeypatch):
     """With the Wiener denoiser in the network's place, every measure agrees with the model."""
     monkeypatch.setattr(mismatch, "network", lambda data, k: tasks.prior(data).denoise)
     found = mismatch.mismatch("digits", 0, (0.9, 0.1), n=200, probes=10)
-    assert np.all(found.answer_gap < 1e-6)
     np.testing.assert_allclose(found.slope, found.model_slope, rtol=0.1, atol=0.01)
     np.testing.assert_allclose(found.sigma, [1 / 3, 3])
     curved = mismatch.curvature("digits", "deblurring", 3, 0, n=4, iterations=60)
@@ -329,7 +313,7 @@ def test_power_of_states_is_that_of_a_gaussian_run(name, monkeypatch):
     """Gaussian images, Wiener denoiser, 4,000 runs: the closed form is the mean over runs."""
     n, model = 4000, tasks.prior("digits")
     monkeypatch.setattr(mismatch, "network", lambda data, k: model.denoise)
-    monkeypatch.setattr(mismatch, "images", lambda data, split, n: model.sample(n, RNG(0)))
+    monkeypatch.setattr(tasks, "images", lambda data, split, n: model.sample(n, RNG(0)))
     weights = tasks.designed_weights("digits", name, 4)
     found = mismatch.path("digits", name, 4, 0, weights, n=n)
     np.testing.assert_allclose(found.network, found.model, rtol=0.03)
@@ -351,9 +335,10 @@ def test_trimmed_weights_keep_the_states_in_range():
 
 def test_diagnostics_run_on_a_network():
     found = mismatch.mismatch("digits", 0, (0.5,), n=8, probes=1)
-    assert found.error[0] < found.model_error[0]  # the network knows more than the spectrum
+    assert found.slope.shape == found.model_slope.shape == (1, len(found.radius))
+    assert np.all(np.isfinite(found.slope))
     walk = mismatch.path("digits", "deblurring", 3, 0, np.full(3, 0.1), n=8)
-    assert np.all((walk.clipped >= 0) & (walk.clipped <= 1))
+    assert walk.network.shape == (3,)
     curved = mismatch.curvature("digits", "deblurring", 2, 0, n=2, iterations=2)
     assert curved.overshoot(0.9).shape == (2,)
 
@@ -371,39 +356,55 @@ def test_tuning_finds_the_better_value():
 
 def test_tuning_equals_cells_of_the_validation_split():
     quality = record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(1.0,))
-    (cell,) = small_run(methods=("standard",), seeds=(0,), split="validation")
-    assert quality[0] == pytest.approx(cell.value("PSNR"), abs=1e-3)
+    found = small_run(methods=("standard",), seeds=(0,), split="validation")
+    expected = kit.values(found, "PSNR")[5, "standard"].mean()
+    assert quality[0] == pytest.approx(expected, abs=1e-3)
 
 
-def test_record_round_trip(tmp_path, cells, monkeypatch):
+def test_record_round_trip(tmp_path, cells):
     key = {"data": "digits", "task": "deblurring", "S": 5}
     document = {
         "about": {"seed": 0},
         "wiener": [{"S": 5} | record.best((0.1, 0.2, 0.3), np.array([1.0, 3.0, 2.0]))],
         "tuning": [key | record.best((0.1, 1.0), np.array([1.0, 2.0]))],
         "weights": [key | {"sampler": "dps", "weights": [1.0, 2.0, 3.0, 4.0, 5.0]}],
-        "cells": [record._summary(c) for c in cells],
+        "cells": record.cell_rows(cells),
         "differences": [
-            record._plain(d)
+            row
             for metric in ("PSNR", "gabor")
-            for d in comparisons.compare(cells, metric, "designed", "standard")
+            for row in record.compared(cells, metric, "designed", "standard")
         ],
     }
     path = tmp_path / "record.json"
     records.write(path, document)
     assert records.read(path) == json.loads(json.dumps(document))
     records.write(tmp_path / "empty.json", document | {"cells": [], "differences": []})
-    assert record.load(tmp_path / "empty.json").rows == []
+    assert record.load(tmp_path / "empty.json").cells == []
     (tmp_path / "empty.json").unlink()
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     found = record.load(path)
     assert found.zetas == {("digits", "deblurring", 5): 1.0}
     assert found.wiener_zetas == {5: 0.2}
     assert found.weights["digits", "deblurring", 5, "dps"].tolist() == [1, 2, 3, 4, 5]
-    row = next(r for r in found.rows if (r.method, r.seed, r.metric) == ("designed", 1, "SSIM"))
-    assert row.value == pytest.approx(cells[1].value("SSIM"), rel=1e-4)
-    direct = comparisons.compare(cells, "PSNR", "designed", "standard")[0]
-    assert found.differences[0].crossed == pytest.approx(direct.crossed, rel=1e-3)
-    assert replace(found.differences[1], per_seed=()).crossed is None
-    with pytest.raises(FileNotFoundError, match=r"python -m press\.posterior_record"):
+    assert kit.means(found.cells, ["SSIM"]) == {
+        name: pytest.approx(row, rel=1e-4) for name, row in kit.means(cells, ["SSIM"]).items()
+    }
+    (direct,) = kit.compare(cells, "PSNR", "designed", "standard")
+    which = ("digits", "PSNR", "designed", "standard", (5, 10))
+    row = found.difference_rows(*which)["digits, deblurring"]
+    assert row == {5: pytest.approx(direct.crossed, rel=1e-3)}
+    (sets,) = kit.compare(cells, "gabor", "designed", "standard")
+    row = found.difference_rows("digits", "gabor", *which[2:])["digits, deblurring"]
+    assert row == {5: pytest.approx(sets.difference, rel=1e-3)}
+    assert found.difference_rows("photos", *which[1:]) == {}
+    with pytest.raises(FileNotFoundError, match=r"python -m chapters\.posterior\.record"):
         record.load(tmp_path / "absent.json")
+
+
+def test_the_committed_record_has_the_rows_that_the_study_makes(cells):
+    found = records.read(record.default_path())
+    assert list(found["cells"][0]) == list(record.cell_rows(cells)[0])
+    made = record.compared(cells, "PSNR", "designed", "standard")[0]
+    assert list(found["differences"][0]) == list(made)
+    pairs = {(d["method"], d["other"]) for d in found["differences"]}
+    assert pairs == set(record.PAIRS)
