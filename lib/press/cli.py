@@ -216,14 +216,14 @@ def claims_(chapter: str | None, check: bool) -> None:
 
 def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> None:
     metrics = {} if manifest is None else manifests.metrics_of(manifest)
-    verdicts = {c["id"]: rule.claim_verdict(c, metrics) for c in document["claims"]}
+    judged = {c["id"]: rule.claim_verdict(c, metrics) for c in document["claims"]}
     run = "no recorded run"
     if manifest is not None:
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
-    click.echo(f"{document['chapter']} ({run}): {rule.tally(verdicts.values())}")
+    click.echo(f"{document['chapter']} ({run}): {rule.tally(judged.values())}")
     for claim in document["claims"]:
         measured = verdicts.measured_text(claim, metrics, exact=True)
-        click.echo(f"    {claim['id']}  {verdicts[claim['id']]:<14}  {measured}")
+        click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {measured}")
 
 
 def _check(names: list[str], book: dict[str, Any]) -> None:
