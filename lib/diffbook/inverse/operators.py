@@ -19,9 +19,9 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._arrays import array_namespace, device
 from diffbook.inverse.kernels import (
     box_kernel,
     gaussian_kernel,

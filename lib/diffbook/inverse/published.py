@@ -25,9 +25,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._arrays import array_namespace
 from diffbook.inverse.exact import Vjp, conditional_denoiser
 from diffbook.inverse.operators import (
     RCOND,

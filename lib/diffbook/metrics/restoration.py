@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike, NDArray
+
+from diffbook._optional import need
 
 #: Images of this book live in [-1, 1].
 DATA_RANGE = 2.0
@@ -65,6 +66,7 @@ def ssim(
     -------
     ndarray, shape (n,)
     """
+    need("skimage", "metrics", "metrics.ssim")
     from skimage.metrics import structural_similarity
 
     x, x0 = _pair(x, x0)
@@ -125,7 +127,7 @@ def _pair(
 
 
 def _array(x: Any) -> NDArray[np.float64]:
-    x = x.detach().cpu().numpy() if is_torch_array(x) else x
+    x = x.detach().cpu().numpy() if hasattr(x, "detach") else x
     return np.asarray(x, dtype=np.float64)
 
 

@@ -15,8 +15,10 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
+
+from diffbook._arrays import array_namespace, device
+from diffbook._optional import need
 
 Array = NDArray[np.float64]
 
@@ -169,6 +171,7 @@ class GaussianPrior:
                     f"shrinkage must be a number in [0, 1], or 'ledoit-wolf' with "
                     f"stationary=False; got {shrinkage!r}"
                 )
+            need("sklearn", "data", "shrinkage='ledoit-wolf'")
             from sklearn.covariance import ledoit_wolf_shrinkage
 
             shrinkage = float(ledoit_wolf_shrinkage((x - mu0).reshape(len(x), -1)))

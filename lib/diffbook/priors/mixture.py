@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from diffbook._optional import need
+
 # Signals denoised at a time: the coordinates of a chunk stay in the processor's cache.
 _CHUNK = 256
 
@@ -78,6 +80,7 @@ class GaussianMixture:
         seed
             Seed of the initialisation.
         """
+        need("sklearn", "data", "priors.GaussianMixture.fit")
         from sklearn.mixture import GaussianMixture as Fit
 
         flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
