@@ -166,7 +166,7 @@ def fetch(
     Parameters
     ----------
     name
-        One of :data:`DATASETS`.
+        One of `DATASETS`.
     cache
         Folder for downloads; default `DIFFBOOK_CACHE`, or the user's cache folder.
     report

@@ -12,7 +12,7 @@ import numpy as np
 
 from diffbook._optional import need
 
-#: The photographs used: name -> (package, path inside the package).
+#: The photographs used, name -> (package, path inside the package).
 PHOTOGRAPHS = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "camera": ("skimage", "data/camera.png"),
@@ -39,7 +39,7 @@ def photograph(name: str) -> np.ndarray:
     Parameters
     ----------
     name
-        One of :data:`PHOTOGRAPHS`.
+        One of `PHOTOGRAPHS`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def photograph(name: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the name is not in :data:`PHOTOGRAPHS`.
+        If the name is not in `PHOTOGRAPHS`.
     FileNotFoundError
         If the installed package does not ship the file (nothing is downloaded instead).
     """
@@ -92,7 +92,7 @@ def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list
     Raises
     ------
     ValueError
-        If `split` is not one of :data:`SPLITS`.
+        If `split` is not one of `SPLITS`.
     """
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {SPLITS}")

@@ -24,7 +24,7 @@ def psnr(x: ArrayLike, x0: ArrayLike, data_range: float = DATA_RANGE) -> NDArray
     Parameters
     ----------
     x, x0
-        Restored and true images, both (n, *shape), numpy or torch.
+        Restored and true images, both ``(n, *shape)``, numpy or torch.
     data_range
         Difference between the largest and the smallest possible grey level, positive.
 
@@ -95,9 +95,9 @@ def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:
     Parameters
     ----------
     x
-        Images (n, *shape), numpy or torch.
+        Images ``(n, *shape)``, numpy or torch.
     y
-        Measurements (n, *measurement_shape), of the same kind.
+        Measurements ``(n, *measurement_shape)``, of the same kind.
     operator
         Degradation H of :mod:`diffbook.inverse.operators` (anything with `forward`).
     sigma_y

@@ -137,7 +137,7 @@ def power_spectrum(x: ArrayLike) -> NDArray:
     Returns
     -------
     ndarray, shape (h // 2 + 1,)
-        Mean of |unitary DFT|^2 over images and over the frequencies whose rounded radius is
+        Mean of ``|unitary DFT|^2`` over images and over the frequencies whose rounded radius is
         0, 1, ..., h/2 cycles per image (corners beyond h/2 are left out). White noise of variance v
         has the value v everywhere.
     """

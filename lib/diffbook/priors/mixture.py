@@ -66,7 +66,7 @@ class GaussianMixture:
 
     @classmethod
     def fitted(cls, x: NDArray, components: int = 10, floor: float = 1e-2, seed: int = 0):
-        """Fit a mixture to signals x (n, *shape) by expectation maximisation (scikit-learn).
+        """Fit a mixture to signals x ``(n, *shape)`` by expectation maximisation (scikit-learn).
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class GaussianMixture:
         return within + (self.weights[:, None] * centred).T @ centred
 
     def sample(self, n: int, rng: int | np.random.Generator = 0) -> NDArray:
-        """Draw signals, shape (n, *shape)."""
+        """Draw signals, shape ``(n, *shape)``."""
         rng = np.random.default_rng(rng)
         lam, basis = self._eigen
         k = rng.choice(len(self.weights), size=n, p=self.weights)
@@ -118,7 +118,7 @@ class GaussianMixture:
         Parameters
         ----------
         x_t
-            Shape (n, *shape), numpy or torch; the computation is in float64 numpy.
+            Shape ``(n, *shape)``, numpy or torch; the computation is in float64 numpy.
         alpha_bar_t
             Number in (0, 1).
         cond

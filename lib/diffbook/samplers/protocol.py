@@ -60,7 +60,7 @@ def initial_noise(seeds: Iterable[int], shape: tuple[int, ...], like: Any = None
 
     Returns
     -------
-    array, shape (n, *shape)
+    array, shape ``(n, *shape)``
     """
     noise = np.stack([np.random.default_rng(s).standard_normal(shape) for s in seeds])
     return noise if like is None else _like(noise, like)
