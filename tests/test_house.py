@@ -18,6 +18,13 @@ LIB = Path(diffbook.__file__).parents[1]
 HEAVY = ("torch", "scipy", "sklearn", "skimage", "matplotlib", "accelerate", "papermill")
 # What a chapter's recorded studies may use of the press.
 RECORDS = ("press.records", "press.paths")
+# Lines of Python: the house keeps its size.
+BUDGETS = {
+    "diffbook": 10_500,
+    "press": 2_700,
+    "chapters/spectral": 1_500,
+    "chapters/posterior": 2_200,
+}
 
 
 def run(code: str) -> str:
@@ -144,3 +151,9 @@ def test_imports_run_in_no_circle():
 
 def test_a_circle_is_found():
     assert circle({"a": {"b"}, "b": {"a"}})
+
+
+@pytest.mark.parametrize("wing", BUDGETS)
+def test_wings_keep_their_size(wing):
+    lines = sum(len(p.read_text("utf-8").splitlines()) for p in (LIB / wing).rglob("*.py"))
+    assert 0 < lines <= BUDGETS[wing]

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from diffbook._optional import need
+
 
 def torch_threads(count: int = 1) -> None:
     """Limit torch to this many threads per operation, if torch is in use at all."""
@@ -16,6 +18,7 @@ def torch_threads(count: int = 1) -> None:
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Let linear algebra run on one thread: the matrices here are too small to share out."""
+    need("threadpoolctl", "data", "threads.one_thread_each")
     from threadpoolctl import threadpool_limits
 
     before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else 1

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from diffbook._optional import need
+
 #: Number of images in each split, dealt out by one fixed permutation.
 SPLIT_SIZES = {"train": 1297, "validation": 200, "test": 300}
 
@@ -30,6 +32,7 @@ def images(split: str = "train", labels: bool = False):
     """
     if split not in (*SPLIT_SIZES, "all"):
         raise ValueError(f"split: got {split!r}, expected one of {(*SPLIT_SIZES, 'all')}")
+    need("sklearn", "data", "datasets.digits")
     from sklearn.datasets import load_digits
 
     data = load_digits()

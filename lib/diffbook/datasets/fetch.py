@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from diffbook._optional import need
+
 
 @dataclass(frozen=True)
 class File:
@@ -164,7 +166,7 @@ def fetch(
     Parameters
     ----------
     name
-        One of :data:`DATASETS`.
+        One of `DATASETS`.
     cache
         Folder for downloads; default `DIFFBOOK_CACHE`, or the user's cache folder.
     report
@@ -193,6 +195,7 @@ def fetch(
             f"({os.environ.get('DIFFBOOK_DATA') or 'not set'}). To get it: {found.how}; then set "
             f"DIFFBOOK_DATA to the folder that holds {name}/"
         )
+    need("pooch", "data", "datasets.fetch")
     import pooch
 
     folder = Path(cache or os.environ.get("DIFFBOOK_CACHE") or pooch.os_cache("diffbook")) / name

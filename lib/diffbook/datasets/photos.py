@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-#: The photographs used: name -> (package, path inside the package).
+from diffbook._optional import need
+
+#: The photographs used, name -> (package, path inside the package).
 PHOTOGRAPHS = {
     "astronaut": ("skimage", "data/astronaut.png"),
     "camera": ("skimage", "data/camera.png"),
@@ -37,7 +39,7 @@ def photograph(name: str) -> np.ndarray:
     Parameters
     ----------
     name
-        One of :data:`PHOTOGRAPHS`.
+        One of `PHOTOGRAPHS`.
 
     Returns
     -------
@@ -47,10 +49,11 @@ def photograph(name: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the name is not in :data:`PHOTOGRAPHS`.
+        If the name is not in `PHOTOGRAPHS`.
     FileNotFoundError
         If the installed package does not ship the file (nothing is downloaded instead).
     """
+    need("skimage", "data", "datasets.photos")
     from skimage import color
 
     image = _read(name)
@@ -65,6 +68,7 @@ def _read(name: str) -> np.ndarray:
     if name not in PHOTOGRAPHS:
         raise ValueError(f"name: got {name!r}, expected one of {sorted(PHOTOGRAPHS)}")
     package, inside = PHOTOGRAPHS[name]
+    need(package, "data", f"photograph {name!r}")
     spec = find_spec(package)
     folder = Path(spec.origin).parent if spec and spec.origin else None
     if folder is None or not (folder / inside).is_file():
@@ -72,6 +76,7 @@ def _read(name: str) -> np.ndarray:
             f"the installed package {package!r} does not ship {inside!r}; "
             "install the versions of requirements.lock"
         )
+    need("skimage", "data", "datasets.photos")
     from skimage import io, util
 
     return util.img_as_float64(io.imread(folder / inside))
@@ -87,7 +92,7 @@ def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list
     Raises
     ------
     ValueError
-        If `split` is not one of :data:`SPLITS`.
+        If `split` is not one of `SPLITS`.
     """
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {SPLITS}")
@@ -180,6 +185,7 @@ def colour_crops(n: int, size: int, split: str = "train", rng: int | np.random.G
         raise ValueError(f"n, size: got {n} and {size}, expected n >= 1 and size >= 8")
     if split not in COLOUR_SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {sorted(COLOUR_SPLITS)}")
+    need("skimage", "data", "datasets.photos")
     from skimage.transform import resize
 
     rng, scaled = np.random.default_rng(rng), []

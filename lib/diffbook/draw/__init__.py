@@ -1,6 +1,9 @@
 """The drawing kit."""
 
 from diffbook._lazy import face
+from diffbook._optional import need
+
+need("matplotlib", "draw", "diffbook.draw")
 
 __getattr__, __dir__, __all__ = face(
     __name__,

@@ -102,7 +102,7 @@ class PosteriorTransfer:
 
     @property
     def w2_squared(self) -> float:
-        """Objective of the paper: W2^2 to the exact posterior, averaged over measurements."""
+        """Objective of the paper, W2^2 to the exact posterior, averaged over measurements."""
         return float(np.sum(self.bias + self.gain + self.std))
 
     @property

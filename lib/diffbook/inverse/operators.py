@@ -19,9 +19,9 @@ from math import prod
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._arrays import array_namespace, device
 from diffbook.inverse.kernels import (
     box_kernel,
     gaussian_kernel,
@@ -78,10 +78,10 @@ class Degradation(Protocol):
     singular_values: NDArray[np.float64]
 
     def forward(self, x: Any) -> Any:
-        """Return ``H x`` of signals (..., *shape)."""
+        """Return ``H x`` of signals ``(..., *shape)``."""
 
     def adjoint(self, y: Any) -> Any:
-        """Return ``H^T y`` of measurements (..., *measurement_shape)."""
+        """Return ``H^T y`` of measurements ``(..., *measurement_shape)``."""
 
     def to_coords(self, y: Any) -> Any:
         """Unitary transform of measurements that makes ``H H^T`` diagonal."""
@@ -160,7 +160,7 @@ class Blur:
 
     @property
     def measurement_shape(self) -> Shape:
-        """Shape of one measurement: the signal's."""
+        """Shape of one measurement, the same as a signal's."""
         return self.spectrum.shape
 
     @cached_property
@@ -169,15 +169,15 @@ class Blur:
         return np.abs(self.spectrum)
 
     def forward(self, x: Any) -> Any:
-        """Convolve signals (..., *shape)."""
+        """Convolve signals ``(..., *shape)``."""
         return _filter(_checked(x, self.shape, "x"), self.spectrum)
 
     def adjoint(self, y: Any) -> Any:
-        """Correlate measurements (..., *shape)."""
+        """Correlate measurements ``(..., *shape)``."""
         return _filter(_checked(y, self.shape, "y"), np.conj(self.spectrum))
 
     def to_coords(self, y: Any) -> Any:
-        """Unitary DFT (..., *shape), complex."""
+        """Unitary DFT ``(..., *shape)``, complex."""
         return _dft(_checked(y, self.shape, "y"), len(self.shape))
 
     def from_coords(self, u: Any) -> Any:
@@ -224,7 +224,7 @@ class Downsampling:
 
     @property
     def spectrum(self) -> None:
-        """None: frequencies couple in groups."""
+        """None, because frequencies couple in groups."""
         return None
 
     @cached_property
@@ -236,13 +236,13 @@ class Downsampling:
         return np.sqrt(np.mean(np.abs(h.reshape(aliases)) ** 2, axis=over))
 
     def forward(self, x: Any) -> Any:
-        """Blur and subsample signals (..., *shape)."""
+        """Blur and subsample signals ``(..., *shape)``."""
         x = _checked(x, self.shape, "x")
         x = x if self.blur is None else self.blur.forward(x)
         return x[self._samples]
 
     def adjoint(self, y: Any) -> Any:
-        """Put zeros between the samples (..., *measurement_shape), and correlate."""
+        """Put zeros between the samples ``(..., *measurement_shape)``, and correlate."""
         y = _checked(y, self.measurement_shape, "y")
         batch = tuple(y.shape[: y.ndim - len(self.shape)])
         x = array_namespace(y).zeros((*batch, *self.shape), dtype=y.dtype, device=device(y))
@@ -250,7 +250,7 @@ class Downsampling:
         return x if self.blur is None else self.blur.adjoint(x)
 
     def to_coords(self, y: Any) -> Any:
-        """Unitary DFT of the coarse grid (..., *measurement_shape), complex."""
+        """Unitary DFT of the coarse grid ``(..., *measurement_shape)``, complex."""
         return _dft(_checked(y, self.measurement_shape, "y"), len(self.shape))
 
     def from_coords(self, u: Any) -> Any:
@@ -296,7 +296,7 @@ class Mask:
 
     @property
     def spectrum(self) -> None:
-        """None: a mask has no transfer function."""
+        """None, because a mask has no transfer function."""
         return None
 
     @cached_property
@@ -309,14 +309,14 @@ class Mask:
         return np.flatnonzero(self.mask)
 
     def forward(self, x: Any) -> Any:
-        """Kept samples (..., m) of signals (..., *shape)."""
+        """Kept samples (..., m) of signals ``(..., *shape)``."""
         xp = array_namespace(x)
         x = _checked(x, self.shape, "x", "of the mask")
         flat = xp.reshape(x, (*x.shape[: x.ndim - len(self.shape)], -1))
         return xp.take(flat, xp.asarray(self._kept, device=device(x)), axis=-1)
 
     def adjoint(self, y: Any) -> Any:
-        """Signals (..., *shape) with the samples (..., m) in their places and zeros elsewhere."""
+        """Signals ``(..., *shape)`` with the samples (..., m) in their places and zeros elsewhere."""
         xp = array_namespace(y)
         y = _checked(y, self.measurement_shape, "y")
         batch = tuple(y.shape[:-1])
@@ -347,7 +347,7 @@ def kept(op: Degradation, rcond: float = RCOND) -> NDArray[np.bool_]:
 
 
 def solve(op: Degradation, r: Any, a: float, b: float) -> Any:
-    """Return ``(a H H^T + b I)^{-1} r`` for measurements r (..., *measurement_shape).
+    """Return ``(a H H^T + b I)^{-1} r`` for measurements r ``(..., *measurement_shape)``.
 
     Raises
     ------
@@ -379,7 +379,7 @@ def adjoint_solve(op: Degradation, r: Any, a: float, b: float) -> Any:
 
 
 def pinv(op: Degradation, y: Any, rcond: float = RCOND) -> Any:
-    """Pseudo-inverse ``H^+ y``, signals (..., *shape); singular values below rcond are dropped."""
+    """Pseudo-inverse ``H^+ y``, signals ``(..., *shape)``; singular values below rcond are dropped."""
     gain = _inverse(op.singular_values, kept(op, rcond))
     return from_range(op, times(op.to_coords(y), gain), rcond)
 
@@ -396,7 +396,7 @@ def to_range(op: Degradation, x: Any, rcond: float = RCOND) -> Any:
 
     Returns
     -------
-    array, shape (..., *measurement_shape)
+    array, shape ``(..., *measurement_shape)``
         Complex where the coordinates are Fourier modes. In them a measurement is
         ``to_coords(y) = singular_values * to_range(x)`` plus white noise.
     """

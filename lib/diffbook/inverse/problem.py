@@ -43,7 +43,7 @@ class Problem:
 
     @property
     def K(self) -> NDArray:
-        """Wiener gain: the posterior mean is ``mu0 + K (y - h mu0)``."""
+        """Wiener gain; the posterior mean is ``mu0 + K (y - h mu0)``."""
         return ratio(self.lam * np.conj(self.h), self.S_y)
 
     @property

@@ -1,12 +1,12 @@
 """Zero-shot posterior samplers as published: any denoiser, any linear degradation.
 
 All draw from (something near) p(x0 | y) for ``y = H x0 + sigma_y n`` with a denoiser that knows
-nothing of H. They share one signature,
+nothing of H. They share one signature::
 
     sample(denoiser, x_T, alpha_bar, *, y, operator, sigma_y, weights, noise=None, callback=None,
            keep_trajectory=False) -> Result
 
-with the denoiser, the standard normal ``x_T`` (n, ..., *shape), the schedule and the noise of
+with the denoiser, the standard normal ``x_T`` of shape ``(n, ..., *shape)``, the schedule and the noise of
 `diffbook.samplers.unguided`, one measurement for each sample, and the guidance weights as data: row
 ``s - 1`` of ``weights`` belongs to the step from s to s - 1. ``alpha_bar[0] = 1`` is allowed, and
 usual: the last step then ends at the denoiser's answer, guided as the method says.
@@ -25,9 +25,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._arrays import array_namespace
 from diffbook.inverse.exact import Vjp, conditional_denoiser
 from diffbook.inverse.operators import (
     RCOND,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
+from diffbook._arrays import array_namespace
 from diffbook.inverse.exact import Vjp
 from diffbook.inverse.operators import Degradation, check_measurement
 from diffbook.samplers import protocol

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike, NDArray
+
+from diffbook._optional import need
 
 #: Images of this book live in [-1, 1].
 DATA_RANGE = 2.0
@@ -23,7 +24,7 @@ def psnr(x: ArrayLike, x0: ArrayLike, data_range: float = DATA_RANGE) -> NDArray
     Parameters
     ----------
     x, x0
-        Restored and true images, both (n, *shape), numpy or torch.
+        Restored and true images, both ``(n, *shape)``, numpy or torch.
     data_range
         Difference between the largest and the smallest possible grey level, positive.
 
@@ -65,6 +66,7 @@ def ssim(
     -------
     ndarray, shape (n,)
     """
+    need("skimage", "metrics", "metrics.ssim")
     from skimage.metrics import structural_similarity
 
     x, x0 = _pair(x, x0)
@@ -93,9 +95,9 @@ def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:
     Parameters
     ----------
     x
-        Images (n, *shape), numpy or torch.
+        Images ``(n, *shape)``, numpy or torch.
     y
-        Measurements (n, *measurement_shape), of the same kind.
+        Measurements ``(n, *measurement_shape)``, of the same kind.
     operator
         Degradation H of :mod:`diffbook.inverse.operators` (anything with `forward`).
     sigma_y
@@ -125,7 +127,7 @@ def _pair(
 
 
 def _array(x: Any) -> NDArray[np.float64]:
-    x = x.detach().cpu().numpy() if is_torch_array(x) else x
+    x = x.detach().cpu().numpy() if hasattr(x, "detach") else x
     return np.asarray(x, dtype=np.float64)
 
 

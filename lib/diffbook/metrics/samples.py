@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._optional import need
 from diffbook.metrics.intervals import bootstrap_ci, mean_ci, paired_ci
 from diffbook.priors.distances import frechet, w2_gaussian
 
@@ -71,6 +72,8 @@ def gabor_energies(x: NDArray) -> NDArray:
 def _gabor_matrices(h: int, w: int) -> tuple[tuple[NDArray, NDArray], ...]:
     """Each filter's real and imaginary part as a matrix (h w, h w): small images, wide filters."""
     from scipy.ndimage import convolve
+
+    need("skimage", "metrics", "metrics.gabor_energies")
     from skimage.filters import gabor_kernel
 
     basis = np.eye(h * w).reshape(-1, h, w)
@@ -110,6 +113,7 @@ def sliced_w2(x: ArrayLike, y: ArrayLike, n_projections: int = 100, seed: int = 
     ValueError
         If the dimensions differ or there is no direction.
     """
+    need("ot", "metrics", "metrics.sliced_w2")
     import ot
 
     if n_projections < 1:
@@ -133,7 +137,7 @@ def power_spectrum(x: ArrayLike) -> NDArray:
     Returns
     -------
     ndarray, shape (h // 2 + 1,)
-        Mean of |unitary DFT|^2 over images and over the frequencies whose rounded radius is
+        Mean of ``|unitary DFT|^2`` over images and over the frequencies whose rounded radius is
         0, 1, ..., h/2 cycles per image (corners beyond h/2 are left out). White noise of variance v
         has the value v everywhere.
     """

@@ -1,6 +1,9 @@
 """Small networks that train on a laptop."""
 
 from diffbook._lazy import face
+from diffbook._optional import need
+
+need("torch", "torch", "diffbook.nets")
 
 __getattr__, __dir__, __all__ = face(
     __name__,

@@ -47,7 +47,7 @@ class Pretrained:
     Parameters
     ----------
     denoiser
-        `denoiser(x_t, alpha_bar_t, cond=None) -> x0_hat` on (n, *shape), numpy or torch; gradients
+        `denoiser(x_t, alpha_bar_t, cond=None) -> x0_hat` on ``(n, *shape)``, numpy or torch; gradients
         flow through torch arrays.
     shape
         Shape of one image.

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._arrays import array_namespace, device
 from diffbook.priors.gaussian import GaussianPrior
 
 

@@ -15,8 +15,10 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
+
+from diffbook._arrays import array_namespace, device
+from diffbook._optional import need
 
 Array = NDArray[np.float64]
 
@@ -169,6 +171,7 @@ class GaussianPrior:
                     f"shrinkage must be a number in [0, 1], or 'ledoit-wolf' with "
                     f"stationary=False; got {shrinkage!r}"
                 )
+            need("sklearn", "data", "shrinkage='ledoit-wolf'")
             from sklearn.covariance import ledoit_wolf_shrinkage
 
             shrinkage = float(ledoit_wolf_shrinkage((x - mu0).reshape(len(x), -1)))
@@ -235,7 +238,7 @@ class GaussianPrior:
         return self.to_spectral(self.mu0[None])[0]
 
     def to_spectral(self, x: ArrayLike) -> NDArray:
-        """Coordinates of signals (n, *shape) in the eigenbasis; unitary."""
+        """Coordinates of signals ``(n, *shape)`` in the eigenbasis; unitary."""
         x = np.asarray(x, dtype=np.float64)
         if x.shape[1:] != self.shape:
             raise ValueError(
@@ -246,7 +249,7 @@ class GaussianPrior:
         return x.reshape(len(x), -1) @ self.basis
 
     def from_spectral(self, x: ArrayLike) -> Array:
-        """Signals (n, *shape) from their coordinates in the eigenbasis."""
+        """Signals ``(n, *shape)`` from their coordinates in the eigenbasis."""
         x = np.asarray(x)
         if self.basis is None:
             return np.fft.ifftn(x, axes=tuple(range(1, x.ndim)), norm="ortho").real
@@ -260,7 +263,7 @@ class GaussianPrior:
     # --- use ----------------------------------------------------------------------------------
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw ``n`` signals, shape (n, *shape)."""
+        """Draw ``n`` signals, shape ``(n, *shape)``."""
         noise = rng.standard_normal((n, *self.shape))
         return self.mu0 + self._filter(noise, np.sqrt(self.lam))
 
@@ -318,7 +321,7 @@ class GaussianPrior:
             raise ValueError(f"{name} must be a real floating array, got dtype {x.dtype}")
 
     def _filter(self, x: Any, gain: Array) -> Any:
-        """Multiply every mode of signals (n, *shape) by ``gain``."""
+        """Multiply every mode of signals ``(n, *shape)`` by ``gain``."""
         xp = array_namespace(x)
         if self.basis is None:
             axes = tuple(range(1, x.ndim))

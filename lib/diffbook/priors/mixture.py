@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from diffbook._optional import need
+
 # Signals denoised at a time: the coordinates of a chunk stay in the processor's cache.
 _CHUNK = 256
 
@@ -64,7 +66,7 @@ class GaussianMixture:
 
     @classmethod
     def fitted(cls, x: NDArray, components: int = 10, floor: float = 1e-2, seed: int = 0):
-        """Fit a mixture to signals x (n, *shape) by expectation maximisation (scikit-learn).
+        """Fit a mixture to signals x ``(n, *shape)`` by expectation maximisation (scikit-learn).
 
         Parameters
         ----------
@@ -78,6 +80,7 @@ class GaussianMixture:
         seed
             Seed of the initialisation.
         """
+        need("sklearn", "data", "priors.GaussianMixture.fit")
         from sklearn.mixture import GaussianMixture as Fit
 
         flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
@@ -96,7 +99,7 @@ class GaussianMixture:
         return within + (self.weights[:, None] * centred).T @ centred
 
     def sample(self, n: int, rng: int | np.random.Generator = 0) -> NDArray:
-        """Draw signals, shape (n, *shape)."""
+        """Draw signals, shape ``(n, *shape)``."""
         rng = np.random.default_rng(rng)
         lam, basis = self._eigen
         k = rng.choice(len(self.weights), size=n, p=self.weights)
@@ -115,7 +118,7 @@ class GaussianMixture:
         Parameters
         ----------
         x_t
-            Shape (n, *shape), numpy or torch; the computation is in float64 numpy.
+            Shape ``(n, *shape)``, numpy or torch; the computation is in float64 numpy.
         alpha_bar_t
             Number in (0, 1).
         cond

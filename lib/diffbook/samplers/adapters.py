@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
+from diffbook._arrays import array_namespace
 from diffbook.samplers.protocol import Denoiser
 from diffbook.schedules.levels import (
     alpha_bar_to_log_snr,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import ArrayLike, NDArray
+
+from diffbook._arrays import array_namespace, device
 
 Array = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def initial_noise(seeds: Iterable[int], shape: tuple[int, ...], like: Any = None
 
     Returns
     -------
-    array, shape (n, *shape)
+    array, shape ``(n, *shape)``
     """
     noise = np.stack([np.random.default_rng(s).standard_normal(shape) for s in seeds])
     return noise if like is None else _like(noise, like)

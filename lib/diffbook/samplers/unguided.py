@@ -1,6 +1,6 @@
 """Diffusion samplers as pure functions of a denoiser, a starting noise and a schedule.
 
-All samplers share one signature,
+All samplers share one signature::
 
     sample(denoiser, x_T, schedule, *, process="vp", noise=None, callback=None,
            keep_trajectory=False) -> Result

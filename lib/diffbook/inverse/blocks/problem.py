@@ -108,7 +108,7 @@ class BlockProblem:
 
     @cached_property
     def svd(self) -> tuple[NDArray, Array, NDArray]:
-        """Singular value decomposition of H, thin: (m, q, r), (m, r), (m, r, g)."""
+        """Thin singular value decomposition of H, (m, q, r), (m, r), (m, r, g)."""
         return np.linalg.svd(self.H, full_matrices=False)
 
     @property
