@@ -80,7 +80,7 @@ CLAIMS = {
     ],
 }
 PARAMETERS = """\
-seed = 0  # [0, 2**31-1] random seed
+seed = 0  # [0, 2147483647] random seed
 profile = "laptop"  # {smoke, laptop} name of the profile
 n_draws = 10  # [2, 1_000] draws
 scales = [1, 2]  # [1, 9] factors of the draws

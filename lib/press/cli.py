@@ -18,7 +18,7 @@ import click
 from press import __version__, paths
 from press.judge import claims, manifests, rule
 from press.run import parameters, plans
-from press.show import pages
+from press.show import pages, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,10 +267,10 @@ def reproduce_(force: bool, profile: str, no_book: bool, jobs: int | None) -> No
 
 
 def _print_outcome(outcome: Any) -> None:
-    for chapter, verdicts in outcome.found.items():
+    for chapter, judged in outcome.found.items():
         click.echo(f"\nclaims of {chapter}:")
         for claim in claims.load(chapter)["claims"]:
-            click.echo(f"    {claim['id']}  {verdicts[claim['id']]:<14}  {claim['statement']}")
+            click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {claim['statement']}")
     if outcome.worse:
         click.echo("\nworse than recorded:", err=True)
         for line in outcome.worse:

@@ -19,15 +19,7 @@ WINGS = ("diffbook", "press", "chapters")
 
 
 def files(sources: Iterable[str], lib: Path = LIB) -> list[Path]:
-    """Files that Python sources use: modules, and what lies beside them (scripts, schemas).
-
-    Parameters
-    ----------
-    sources : iterable of str
-        For example a notebook's code cells; lines of IPython magic are skipped.
-    lib : Path
-        Folder of the wings.
-    """
+    """Files that Python sources, such as a notebook's code cells, use: modules, and what lies beside them."""
     found: set[Path] = set()
     waiting = [path for source in sources for path in _named(source, lib)]
     while waiting:

@@ -37,22 +37,7 @@ def _schema(name: str) -> dict[str, Any]:
 
 
 def validate(document: Any, schema: str, where: str) -> None:
-    """Check `document` against a schema that ships with the package.
-
-    Parameters
-    ----------
-    document : dict
-        Parsed YAML or JSON.
-    schema : {"claims", "manifest"}
-        Name of the schema.
-    where : str
-        File name for the message.
-
-    Raises
-    ------
-    ValueError
-        With the place in the document and what is wrong there.
-    """
+    """Check a parsed document against a schema of the press; raise ValueError naming place and fault."""
     import jsonschema
 
     validator = jsonschema.Draft202012Validator(_schema(schema))
@@ -67,13 +52,7 @@ def validate(document: Any, schema: str, where: str) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """Content of a YAML file.
-
-    Raises
-    ------
-    ValueError
-        Naming the file and the place, if it is no YAML.
-    """
+    """Content of a YAML file; ValueError with the file's name if it is none."""
     try:
         return yaml.safe_load(path.read_text("utf-8"))
     except yaml.YAMLError as error:

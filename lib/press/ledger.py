@@ -30,18 +30,9 @@ def _device() -> str:
 class Ledger:
     """The metrics of one chapter while it runs, and the verdicts they give.
 
-    Parameters
-    ----------
-    chapter : str
-        Name of the chapter, for example ``"spectral"``.
-    profile : str
-        Name of the profile that is running.
-    device : str, optional
-        What computed the numbers, in words (``"cpu"``, ``"NVIDIA H200"``); goes to the manifest.
-        Default: the GPU that PyTorch uses if the chapter has loaded it and there is one.
+    `device` says in words what computed the numbers and goes to the manifest; default: the GPU that
+    PyTorch uses, if the chapter has loaded it and there is one.
 
-    Examples
-    --------
     >>> ledger = Ledger("spectral", profile="laptop")  # doctest: +SKIP
     >>> ledger.record("denoiser_forms", 3e-15, unit="rel.")  # doctest: +SKIP
     >>> ledger.check("spectral-01")  # doctest: +SKIP
@@ -66,13 +57,7 @@ class Ledger:
         self.metrics[name] = make_metric(name, value, ci, n, unit=unit, note=note)
 
     def claim(self, identifier: str) -> dict[str, Any]:
-        """Return the claim called `identifier`.
-
-        Raises
-        ------
-        ValueError
-            If the chapter has no such claim; the message names the nearest.
-        """
+        """Return the claim called `identifier`; ValueError naming the nearest if there is none."""
         known = {claim["id"]: claim for claim in self.document["claims"]}
         if identifier not in known:
             raise ValueError(f"claim: got {identifier!r}; {nearest(identifier, known)}")

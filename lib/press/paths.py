@@ -26,15 +26,10 @@ def _is_root(folder: Path) -> bool:
 
 
 def root() -> Path:
-    """Root folder of the book.
+    """Root folder of the book; ValueError if there is none.
 
     The variable ``DIFFBOOK_ROOT`` decides; without it, the checkout that this package lies in, and
     else the nearest folder above the working directory that looks like the book.
-
-    Raises
-    ------
-    ValueError
-        If ``DIFFBOOK_ROOT`` names no folder that looks like the book, or no root is found.
     """
     named = os.environ.get(ROOT_VARIABLE)
     if named:
@@ -78,13 +73,7 @@ def notebooks() -> Path:
 
 
 def notebook(slug: str) -> Path:
-    """Path of a chapter's notebook.
-
-    Raises
-    ------
-    ValueError
-        If there is not exactly one notebook of that name below ``notebooks/``.
-    """
+    """Path of a chapter's notebook; ValueError unless there is exactly one of that name."""
     found = sorted(notebooks().glob(f"*/{slug}.ipynb"))
     if len(found) != 1:
         places = ", ".join(relative(path) for path in found) or "none"

@@ -70,13 +70,7 @@ def load_file(path: Path) -> dict[str, Any]:
 
 
 def load(chapter: str) -> dict[str, Any]:
-    """Facts and claims of one chapter's paper, checked.
-
-    Raises
-    ------
-    ValueError
-        If the chapter has no file of claims, or the file breaks the schema.
-    """
+    """Facts and claims of one chapter's paper, checked; ValueError if there is no such file or it breaks a rule."""
     path = paths.claims(chapter)
     if not path.is_file():
         known = [slug for slug in paths.chapters() if paths.claims(slug).is_file()]

@@ -88,22 +88,8 @@ def build(
 ) -> dict[str, Any]:
     """Put together and check the manifest of a finished run.
 
-    Parameters
-    ----------
-    chapter, profile : str
-        What ran.
-    parameters : dict
-        All parameters, by name.
-    metrics : sequence of Metric
-        What was measured.
-    device : str
-        What computed, in words.
-    wall_s : float
-        Wall-clock time in seconds.
-    artefacts : dict of str
-        SHA-256 by path, relative to the root or to the run's folder.
-    found : dict of str
-        Digests from `inputs`, taken before the run.
+    `artefacts` holds SHA-256 by path, relative to the root or to the run's folder; `found` the digests
+    of `inputs`, taken before the run.
     """
     head, dirty = commit()
     now = datetime.datetime.now(datetime.UTC)
@@ -130,13 +116,7 @@ def build(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read and check one manifest.
-
-    Raises
-    ------
-    ValueError
-        If the file is no JSON or breaks the schema.
-    """
+    """Read and check one manifest; ValueError with the file's name if it is no JSON or breaks the schema."""
     where = paths.relative(path)
     try:
         manifest = json.loads(path.read_text("utf-8"))

@@ -27,20 +27,8 @@ _METRIC_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.]*")
 class Metric:
     """One measured number.
 
-    Parameters
-    ----------
-    name : str
-        Name used by the conditions of the claims, for example ``"denoiser_forms"``.
-    value : float or int
-        Finite value.
-    ci : tuple of float, optional
-        Both ends of a confidence interval (95 % unless `note` says otherwise), ``ci[0] <= ci[1]``.
-    n : int, optional
-        Number of independent repetitions (seeds, draws) behind the interval.
-    unit : str, optional
-        Unit, for example ``"s"`` or ``"rel."``.
-    note : str, optional
-        Anything the reader of the table has to know.
+    The value is finite; it may have a confidence interval (95 % unless `note` says otherwise), the
+    number `n` of independent repetitions behind it, a unit, and a note for the reader.
     """
 
     name: str
@@ -134,13 +122,10 @@ def _number(name: str, value: Any) -> float | int:
 
 
 def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **more: Any) -> Metric:
-    """Build a `Metric` from numbers, 0-d arrays or tensors, and check it.
+    """Build a `Metric` from numbers, 0-d arrays or tensors.
 
-    Raises
-    ------
-    ValueError
-        If the name is no identifier, a number is not finite, the interval is upside down or does
-        not hold the value, or `n` is below 1.
+    ValueError if one is not finite, the name is no identifier, the interval does not hold the value,
+    or `n` is below 1.
     """
     if not _METRIC_NAME.fullmatch(name):
         raise ValueError(f"name: got {name!r}, expected letters, digits, '_' and '.' only")

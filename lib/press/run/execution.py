@@ -35,27 +35,10 @@ _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "pyth
 
 
 class CellFailed(RuntimeError):
-    """A cell of a notebook raised an error.
+    """A cell of a notebook raised an error, or its kernel died.
 
-    Parameters
-    ----------
-    chapter : str
-        Name of the notebook.
-    cell : int
-        Cell in the committed notebook, counted from 1 over all cells.
-    count : int or None
-        Execution count, as in ``In [count]``.
-    source : str
-        Source of the cell.
-    message : str
-        Kind and text of the error.
-    traceback : str
-        Traceback without colours.
-
-    Attributes
-    ----------
-    log : pathlib.Path or None
-        Where the log of the failed run was kept.
+    Cells are counted from 1 over all cells of the committed notebook; `count` is the execution count,
+    as in ``In [count]``; `log` says where the log of the failed run was kept.
     """
 
     def __init__(
@@ -73,17 +56,7 @@ class CellFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """Result of `execute`.
-
-    Parameters
-    ----------
-    plan : Plan
-        What was asked for.
-    manifest : dict
-        Manifest of the run.
-    skipped : bool
-        Whether the run had finished earlier with the same inputs.
-    """
+    """Result of `execute`: what was asked for, its manifest, and whether it had finished earlier."""
 
     plan: plans.Plan
     manifest: dict[str, Any]
@@ -117,22 +90,9 @@ def execute(
 ) -> Run:
     """Run a plan, or return the finished run if its inputs have not changed.
 
-    Parameters
-    ----------
-    plan : Plan
-        From `press.run.plans.plan`.
-    force : bool
-        Run even if nothing changed.
-    progress : bool
-        Show a progress bar over the cells on the standard error stream.
-    position : int
-        Line of the progress bar, where several runs show one.
-
-    Raises
-    ------
-    CellFailed
-        If a cell raises or the kernel dies. Earlier results stay; what the failed run said is
-        kept in ``<folder>.failed.log``.
+    Progress is a bar over the cells on the standard error stream, in line `position` where several
+    runs show one. After a `CellFailed` earlier results stay, and what the failed run said is kept in
+    ``<folder>.failed.log``.
     """
     if plan.finished and not force:
         return Run(plan, manifests.read(plan.folder / "manifest.json"), skipped=True)
@@ -296,21 +256,12 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def record(plan: plans.Plan) -> list[Path]:
-    """Promote a finished run to what is under version control.
+    """Promote a finished run to what is under version control; return the files that were written.
 
-    The manifest goes to ``data/<slug>/runs/``. The executed notebook goes to ``notebooks/`` if the
-    run's profile is the one whose values stand in the chapter's parameters cell.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files that were written.
-
-    Raises
-    ------
-    ValueError
-        If no such run has finished, it has overrides, its sources have changed since (packages may
-        differ: it may come from another machine), or the notebook breaks a rule of `guard`.
+    The manifest goes to ``data/<slug>/runs/``, the executed notebook to ``notebooks/`` if the run's
+    profile is the one whose values stand in the parameters cell. ValueError if no such run has
+    finished, it has overrides, its sources have changed since (packages may differ: it may come from
+    another machine), or the notebook breaks a rule of `guard`.
     """
     if plan.overrides:
         raise ValueError("record: a run with overrides cannot be recorded; make it a profile")

@@ -5,7 +5,7 @@ the ``laptop`` profile) are read from it by papermill, and each comment begins w
 choices::
 
     profile = "laptop"  # {smoke, laptop, gpu} name of the profile
-    seed = 0  # [0, 2**31-1] random seed
+    seed = 0  # [0, 2147483647] random seed
     steps = [5, 10, 20]  # [1, 1000] numbers of steps
 
 A list holds at least one whole number, each in the range. Everything here refuses a bad request
@@ -15,7 +15,6 @@ with `ValueError` before anything is computed.
 from __future__ import annotations
 
 import ast
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,33 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_ARITHMETIC = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Pow: operator.pow,
-}
-
-
 _KINDS = (bool, int, float, str, list)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a chapter.
+    """One parameter of a chapter: its type is that of the default, the value in the cell.
 
-    Parameters
-    ----------
-    name : str
-        Name in the parameters cell.
-    default : bool, int, float, str or list of int
-        Value in the cell; its type is the parameter's type.
-    low, high : float, optional
-        Closed range of a number, or of each number in a list.
-    choices : tuple of str
-        Allowed texts; empty for any.
-    help : str
-        The rest of the comment.
+    `low` and `high` close the range of a number, or of each number in a list; `choices` are the
+    allowed texts, empty for any; `help` is the rest of the comment.
     """
 
     name: str
@@ -75,33 +56,15 @@ class Parameter:
         return f"{kind} in [{self.low}, {self.high}]"
 
 
-def _evaluate(node: ast.expr) -> float:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_evaluate(node.operand)
-    if isinstance(node, ast.Name) and node.id == "inf":
-        return float("inf")
-    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        return _ARITHMETIC[type(node.op)](_evaluate(node.left), _evaluate(node.right))
-    raise ValueError(f"no number: {ast.unparse(node)}")
-
-
 def parse_comment(comment: str) -> tuple[float | None, float | None, tuple[str, ...], str]:
-    """Split a parameter's comment into lowest and highest value, choices, and help.
-
-    Raises
-    ------
-    ValueError
-        If it begins with a bracket that is no ``[low, high]``.
-    """
+    """Split a parameter's comment into lowest and highest value, choices, and help."""
     text = comment.strip()
     if text.startswith("{") and "}" in text:
         inside, _, rest = text[1:].partition("}")
         return None, None, tuple(word.strip() for word in inside.split(",")), rest.strip()
     if text.startswith("[") and "]" in text:
         inside, _, rest = text[1:].partition("]")
-        low, high = (_evaluate(e) for e in ast.parse(f"[{inside}]", mode="eval").body.elts)
+        low, high = ast.literal_eval(f"[{inside}]")
         if not low <= high:
             raise ValueError(f"range [{inside}] is empty")
         return low, high, (), rest.strip()
@@ -109,26 +72,14 @@ def parse_comment(comment: str) -> tuple[float | None, float | None, tuple[str, 
 
 
 def known_chapter(chapter: str) -> str:
-    """Return `chapter` if there is such a chapter.
-
-    Raises
-    ------
-    ValueError
-        Naming the nearest chapter.
-    """
+    """Return `chapter` if there is such a chapter; ValueError naming the nearest otherwise."""
     if chapter not in paths.chapters():
         raise ValueError(f"chapter: got {chapter!r}; {nearest(chapter, paths.chapters())}")
     return chapter
 
 
 def parameters(chapter: str) -> dict[str, Parameter]:
-    """Parameters of a chapter, from its ``parameters`` cell.
-
-    Raises
-    ------
-    ValueError
-        If the chapter is unknown, or a line of the cell is not ``name = literal  # comment``.
-    """
+    """Parameters of a chapter; ValueError if a line of the cell is not ``name = literal  # comment``."""
     import papermill
 
     found = {}
@@ -163,13 +114,7 @@ def _check_complete(path: Path, found: Mapping[str, Parameter]) -> None:
 
 
 def check_value(parameter: Parameter, value: Any) -> Any:
-    """Return `value` in the parameter's type if it has that type and lies in its range.
-
-    Raises
-    ------
-    ValueError
-        Naming the parameter, what it got and what is allowed.
-    """
+    """Return `value` in the parameter's type; ValueError naming what it got and what is allowed."""
     kind = type(parameter.default)
     message = f"parameter {parameter.name}: got {value!r}, expected {parameter.allowed}"
     if kind is float and type(value) is int:
@@ -210,13 +155,7 @@ def profiles(chapter: str) -> list[str]:
 
 
 def load_profile(chapter: str, profile: str) -> dict[str, Any]:
-    """Content of a profile: plain papermill parameters.
-
-    Raises
-    ------
-    ValueError
-        If there is no such profile, or the file is no mapping or names another profile.
-    """
+    """Content of a profile; ValueError if there is none, it is no mapping, or it names another profile."""
     if profile not in profiles(chapter):
         raise ValueError(f"profile: got {profile!r}; {nearest(profile, profiles(chapter))}")
     path = paths.profile(chapter, profile)

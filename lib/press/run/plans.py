@@ -19,18 +19,8 @@ if TYPE_CHECKING:
 class Plan:
     """One run, checked and ready to start.
 
-    Parameters
-    ----------
-    chapter, profile : str
-        What to run.
-    parameters : dict
-        All parameters with their values.
-    overrides : dict
-        Those that differ from the profile.
-    folder : pathlib.Path
-        Where the results go.
-    inputs : dict of str
-        Digests of everything the run depends on.
+    `overrides` are the parameters that differ from the profile, `inputs` the digests of everything
+    the run depends on.
     """
 
     chapter: str
@@ -64,20 +54,10 @@ class Plan:
 
 
 def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None) -> Plan:
-    """Check a request and turn it into a plan.
+    """Check a request and turn it into a plan; texts are read in the parameter's type.
 
-    Parameters
-    ----------
-    chapter, profile : str
-        Names.
-    overrides : dict, optional
-        Parameters by name; texts are read in the parameter's type.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, a type is wrong, a value is out of range, the profile does not set
-        exactly the parameters of the chapter.
+    ValueError if a name is unknown, a type is wrong, a value is out of range, or the profile does not
+    set exactly the parameters of the chapter.
     """
     known = parameters(chapter)
     values = load_profile(chapter, profile)

@@ -67,15 +67,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 def render(done: list[execution.Run], *, force: bool = False) -> Path:
-    """Render the book from a staged copy; return its start page.
-
-    Nothing is done if the same sources have been rendered before.
-
-    Raises
-    ------
-    BuildFailed
-        If there is a warning or an error.
-    """
+    """Render the book from a staged copy, unless the same sources have been; return its start page."""
     site = paths.working() / "site"
     stamp = site / ".sources.sha256"
     with safety.replacing(paths.working() / "staged") as folder:

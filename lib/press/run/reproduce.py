@@ -30,17 +30,7 @@ _MEMORY = 4 * 2**30
 
 @dataclass
 class Outcome:
-    """Result of `reproduce`.
-
-    Parameters
-    ----------
-    found : dict of dict
-        Verdicts by chapter and claim.
-    worse : list of str
-        One line per verdict that is worse than the recorded one.
-    start_page : pathlib.Path or None
-        Start page of the rendered book.
-    """
+    """Verdicts by chapter and claim, a line for each that got worse, and the book's start page."""
 
     found: dict[str, dict[str, str]] = field(default_factory=dict)
     worse: list[str] = field(default_factory=list)
@@ -69,29 +59,10 @@ def reproduce(
 ) -> Outcome:
     """Run every chapter, judge its claims, render the book.
 
-    Parameters
-    ----------
-    say : callable
-        Takes the lines to print.
-    profile : str
-        Profile of all chapters.
-    force : bool
-        Redo what has finished.
-    progress : bool
-        Show progress bars.
-    book : bool
-        Render the book afterwards.
-    jobs : int, optional
-        Chapters that run side by side; default `jobs_here`. Their numbers do not depend on it.
-
-    Raises
-    ------
-    ValueError
-        If a chapter or the profile is not fit to run, before any of them runs.
-    CellFailed
-        If a cell fails; chapters that finish are kept.
-    BuildFailed
-        If the book does not render without a warning.
+    `say` takes the lines to print; `jobs` chapters run side by side (default `jobs_here`), on which
+    their numbers do not depend. ValueError if a chapter or the profile is not fit to run, before any
+    runs; CellFailed if a cell fails, when the other chapters have ended and are kept; BuildFailed if
+    the book does not render without a warning.
     """
     todo = [plans.plan(slug, profile) for slug in paths.chapters()]
     if not todo:

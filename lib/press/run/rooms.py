@@ -18,17 +18,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def make(slug: str, part: str) -> list[Path]:
     """Write a chapter's notebook, code, data and tests, and its line in ``_toc.yml``.
 
-    Parameters
-    ----------
-    slug : str
-        Short name of the chapter: lower-case letters, digits and underscores.
-    part : str
-        Folder of ``notebooks/``; a new one becomes a new part of the book.
-
-    Raises
-    ------
-    ValueError
-        If a name is not fit or taken; nothing is written then.
+    `part` is a folder of ``notebooks/``; a new one becomes a new part of the book. ValueError if a
+    name is not fit or taken; nothing is written then.
     """
     for name, value in (("slug", slug), ("part", part)):
         if not _NAME.fullmatch(value):

@@ -15,15 +15,7 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Display:
-    """What a cell shows: HTML for the book and Jupyter, plain text for everything else.
-
-    Parameters
-    ----------
-    html, text : str
-        The same content twice.
-    metadata : dict
-        Goes to the metadata of the cell's output.
-    """
+    """What a cell shows, as HTML and as plain text, and the metadata of its output."""
 
     html: str
     text: str
@@ -106,19 +98,7 @@ def text_cell(text: str) -> Cell:
 def table(
     caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = ""
 ) -> Display:
-    """Build a table whose first column names the row.
-
-    Parameters
-    ----------
-    caption : str
-        Also the name of the scrollable region around the table.
-    head : sequence of str
-        Column headings.
-    rows : sequence of sequences of Cell
-        One cell per heading.
-    kind : str
-        Further class for the style sheet.
-    """
+    """Build a table whose first column names the row; the caption also names its scrollable region."""
     columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
     lines = []
     for first, *rest in rows:
@@ -143,22 +123,9 @@ def number_table(
     rows: Mapping[str, Sequence[float]],
     fmt: str = "{:.3f}",
 ) -> Display:
-    """Table of numbers for a notebook, one row per name.
+    """Table of numbers for a notebook, one row per name; NaN is shown as a dash.
 
-    Parameters
-    ----------
-    caption : str
-        Caption of the table.
-    columns : sequence of str
-        Headings: the first one names the rows.
-    rows : mapping of str to sequence of float
-        Values of each row; NaN is shown as a dash.
-    fmt : str
-        Format of a number.
-
-    Returns
-    -------
-    press.show.tables.Display
+    The first of `columns` heads the names, `fmt` formats a number.
     """
     width = len(columns) - 1
     wrong = [name for name, values in rows.items() if len(values) != width]

@@ -66,16 +66,8 @@ def value_text(metric: Metric, unit: str | None = None) -> str:
 def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> str:
     """Say what was measured for a claim, one part per condition.
 
-    Parameters
-    ----------
-    claim : dict
-        One claim.
-    metrics : dict of Metric
-        Metrics by name.
-    exact : bool
-        Show every value. Otherwise an error of roundoff size (and anything whose condition says
-        ``show: threshold``) reads as its threshold when it holds, so that the page does not depend
-        on the machine.
+    Unless `exact`, an error of roundoff size (and anything whose condition says ``show: threshold``)
+    reads as its threshold when it holds, so that the page does not depend on the machine.
     """
     parts = []
     for condition in claim["conditions"]:
@@ -191,21 +183,7 @@ def paper_table(
     others: Sequence[Mapping[str, Any]] = (),
     metadata: dict[str, Any] | None = None,
 ) -> Display:
-    """Paper beside reproduction, one row per claim of a chapter.
-
-    Parameters
-    ----------
-    document : dict
-        Facts and claims, from `press.judge.claims.load`.
-    metrics : dict of Metric
-        What this run measured.
-    profile : str
-        Profile of this run.
-    others : sequence of dict
-        Manifests of other profiles, shown below this run's values.
-    metadata : dict, optional
-        Metadata of the output.
-    """
+    """Paper beside reproduction, one row per claim of a chapter; manifests of other profiles below."""
     rows = []
     for claim in document["claims"]:
         verdict = rule.claim_verdict(claim, metrics)

@@ -38,8 +38,7 @@ def test_parameters_are_read_from_the_cell(book):
     ("comment", "expected"),
     [
         ("[0, 1] help", (0, 1, (), "help")),
-        ("[-1.5, 2*3 - 1]", (-1.5, 5, (), "")),
-        ("[0, inf] any", (0, float("inf"), (), "any")),
+        ("[-1.5, 1_000]", (-1.5, 1000, (), "")),
         ("{a, b-c} which", (None, None, ("a", "b-c"), "which")),
         ("no range", (None, None, (), "no range")),
     ],
@@ -48,9 +47,11 @@ def test_comments(comment, expected):
     assert parameters.parse_comment(comment) == expected
 
 
-@pytest.mark.parametrize("comment", ["[1, 0] x", "[a, b] x", "[0] x", "[__import__('os'), 1]"])
+@pytest.mark.parametrize(
+    "comment", ["[1, 0] x", "[a, b] x", "[0] x", "[0, 9**9**9] x", "[__import__('os'), 1]"]
+)
 def test_comment_that_is_no_range_is_refused(comment):
-    with pytest.raises(ValueError, match=r"empty|no number|unpack"):
+    with pytest.raises(ValueError, match=r"empty|malformed|unpack"):
         parameters.parse_comment(comment)
 
 
