@@ -105,9 +105,9 @@ def agreement(
     predicted: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *, band: float, unit: str
 ) -> Figure:
     """Draw measured over predicted values, a name for each schedule, and a band about equality."""
+    everything = np.concatenate([vector(k, v) for k, v in filled(predicted).items()])
     fig, axes = panels(1, 1, (7.2, 5.0))
     ax = axes.flat[0]
-    everything = np.concatenate([vector(k, v) for k, v in filled(predicted).items()])
     ends = np.array([0.85 * everything.min(), 1.15 * everything.max()])
     ax.plot(ends, ends, color=INK, linewidth=1.2)
     ax.fill_between(ends, (1 - band) * ends, (1 + band) * ends, color=INK, alpha=0.08, linewidth=0)

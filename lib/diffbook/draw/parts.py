@@ -84,6 +84,9 @@ def few_log_ticks(axis: Axis) -> None:
         if len(ticks) <= 6:
             break
     ticks = ticks[:: -(-len(ticks) // 6)] if ticks else [low, high]
+    # A last tick just below a round one (0.98 and 1) would touch it.
+    if len(ticks) > 1 and ticks[1] / ticks[0] < (high / low) ** 0.07:
+        ticks = ticks[1:]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())

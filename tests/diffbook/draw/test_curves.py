@@ -281,3 +281,11 @@ LABELS = {"xlabel": "x", "ylabel": "y"}
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_ticks_of_a_narrow_axis_are_round_and_apart():
+    shown = curves.lines(
+        [1, 2], {"a": [1.0, 1.77]}, xlabel="x", ylabel="y", log="y", ylim=(0.97, 1.82)
+    )
+    ticks = shown.axes[0].get_yticks()
+    np.testing.assert_allclose(ticks, [1, 1.2, 1.4, 1.6, 1.8])
