@@ -3,8 +3,8 @@
 All draw from (something near) p(x0 | y) for ``y = H x0 + sigma_y n`` with a denoiser that knows
 nothing of H. They share one signature::
 
-    sample(denoiser, x_T, alpha_bar, *, y, operator, sigma_y, weights, noise=None, callback=None,
-           keep_trajectory=False) -> Result
+    sample(denoiser, x_T, alpha_bar, *, y, operator, sigma_y, weights,
+           noise=None, callback=None, keep_trajectory=False) -> Result
 
 with the denoiser, the standard normal ``x_T`` of shape ``(n, ..., *shape)``, the schedule and the noise of
 `diffbook.samplers.unguided`, one measurement for each sample, and the guidance weights as data: row

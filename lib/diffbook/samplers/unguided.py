@@ -2,8 +2,8 @@
 
 All samplers share one signature::
 
-    sample(denoiser, x_T, schedule, *, process="vp", noise=None, callback=None,
-           keep_trajectory=False) -> Result
+    sample(denoiser, x_T, schedule, *, process="vp", noise=None,
+           callback=None, keep_trajectory=False) -> Result
 
 and run on NumPy and torch arrays alike: they only form linear combinations. The denoiser follows
 one protocol, ``denoiser(x_t, level_t, cond=None) -> x0_hat``, where ``level_t`` is ``alpha_bar_t``
