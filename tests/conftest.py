@@ -146,6 +146,12 @@ class Book:
         nbformat.write(notebook, path)
         return path
 
+    def edit_cell(self, name: str, index: int, source: str) -> None:
+        path = self.root / "notebooks" / "core" / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[index].source = source
+        nbformat.write(notebook, path)
+
     def write_yaml(self, name: str, document: dict) -> Path:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)

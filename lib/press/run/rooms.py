@@ -57,11 +57,13 @@ def _with_line(text: str, slug: str, part: str) -> str:
 
     The file is edited as text, so that comments and the order of keys stay.
     """
-    line = f"      - file: notebooks/{part}/{slug}\n"
-    found = list(re.finditer(rf"^ *- file: notebooks/{part}/\w+ *\n", text, re.M))
-    if found:
-        return text[: found[-1].end()] + line + text[found[-1].end() :]
-    block = f"  - caption: {part.replace('_', ' ').capitalize()}\n    numbered: true\n    chapters:\n{line}"
-    chapters = list(re.finditer(r"^ *- file: notebooks/.*\n", text, re.M))
-    place = chapters[-1].end() if chapters else len(text)
-    return text[:place] + block + text[place:]
+    chapters = list(re.finditer(r"^( *)- file: notebooks/(\w+)/\w+ *\n", text, re.M))
+    same = [found for found in chapters if found[2] == part]
+    last = (same or chapters)[-1]
+    line = f"{last[1]}- file: notebooks/{part}/{slug}\n"
+    if not same:
+        dash = re.search(r"^( *)- caption:", text, re.M)[1]
+        caption = part.replace("_", " ").capitalize()
+        head = (f"- caption: {caption}", "  numbered: true", "  chapters:")
+        line = "".join(f"{dash}{words}\n" for words in head) + line
+    return text[: last.end()] + line + text[last.end() :]

@@ -14,13 +14,6 @@ from press.run import execution, parameters, plans, safety
 NOTEBOOK = "notebooks/core/demo.ipynb"
 
 
-def edit_cell(book, index, source):
-    path = book.root / NOTEBOOK
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[index].source = source
-    nbformat.write(notebook, path)
-
-
 # --- parameters -------------------------------------------------------------------------------
 
 
@@ -56,7 +49,7 @@ def test_comment_that_is_no_range_is_refused(comment):
 
 
 def test_line_that_papermill_would_drop_is_refused(book):
-    edit_cell(book, 1, "seed = 0  # [0, 9] seed\nn = 0  # [0, 9] n = 0 takes the default")
+    book.edit_cell("demo", 1, "seed = 0  # [0, 9] seed\nn = 0  # [0, 9] n = 0 takes the default")
     with pytest.raises(ValueError, match="papermill cannot read the line of n"):
         parameters.parameters("demo")
 
@@ -155,7 +148,7 @@ def test_key_follows_every_input(book, monkeypatch):
     (book.root / "data" / "weights" / "net.safetensors").write_bytes(b"1")
     (book.root / "data" / "weights" / "other.safetensors").write_bytes(b"1")
     assert changed(before) == {"claims", "networks"}
-    edit_cell(book, 3, "x = 1")
+    book.edit_cell("demo", 3, "x = 1")
     assert changed(before) == {"claims", "networks", "notebook"}
     documents.write_json(book.root / "data" / "demo" / "studies" / "long.json", {"a": 1})
     assert changed(before) == {"claims", "networks", "notebook", "studies"}
@@ -235,7 +228,7 @@ def test_record_refuses_what_is_not_fit(book):
     with pytest.raises(ValueError, match="overrides"):
         execution.record(plans.plan("demo", "laptop", {"seed": 4}))
     execution.execute(plan, progress=False)
-    edit_cell(book, 3, "import numpy as np\nx = np.zeros(3)\nprint('/home/someone/file')")
+    book.edit_cell("demo", 3, "import numpy as np\nx = np.zeros(3)\nprint('/home/someone/file')")
     changed = plans.plan("demo", "laptop")
     with pytest.raises(ValueError, match="changed since the run: notebook"):
         execution.record(changed)
@@ -278,7 +271,7 @@ def test_failing_cell_is_named_as_in_the_committed_notebook(book, index):
 
 
 def test_dead_kernel_is_a_failed_cell(book):
-    edit_cell(book, 3, "import os\nos._exit(1)")
+    book.edit_cell("demo", 3, "import os\nos._exit(1)")
     with pytest.raises(execution.CellFailed, match=r"cell 4 .*the kernel died"):
         execution.execute(plans.plan("demo", "smoke"), progress=False)
     assert book.results() == ["demo", "demo/smoke.failed.log"]
