@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = face(
             "check_regularisation reference_weights interpolate_weights design_weights "
             "design_family"
         ),
-        "walk": (
+        "guidance": (
             "Run prepare per_step check_differentiable linearised differentiated ddim_steps "
             "renoised_steps"
         ),

@@ -12,7 +12,7 @@ import torch
 from diffbook import inverse, samplers
 from diffbook import samplers as sm
 from diffbook.inverse import exact as conditional
-from diffbook.inverse import gains, walk
+from diffbook.inverse import gains, guidance
 from diffbook.inverse import published as zs_published
 from diffbook.inverse.exact import conditional_denoiser, gaussian_vjp
 from diffbook.inverse.operators import (
@@ -682,7 +682,7 @@ def test_mcg_with_an_invertible_blur_is_the_inverse_filter():
 @pytest.mark.parametrize("name", [*METHODS, "normalised", "ideal"])
 def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
     """The meta device stands in for a GPU: it has no values, and refuses tensors of the CPU."""
-    for module in (walk, conditional):  # whether y is finite cannot be asked there
+    for module in (guidance, conditional):  # whether y is finite cannot be asked there
         monkeypatch.setattr(module, "check_measurement", lambda *arguments: None)
     op = {**DENSE, "blur": Blur.from_transfer(TRANSFERS["image"])}[operator]
     prior = problem_prior(op.shape)

@@ -12,7 +12,7 @@ import torch
 from diffbook import samplers as sm
 from diffbook import schedules as sc
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.samplers.transfer import flow_gain, transfer
+from diffbook.samplers.transfer import flow_gain, step_coefficients, transfer
 
 PRIOR = GaussianPrior.ramp(d=12, mu0=0.3)
 IMAGE = GaussianPrior.inverse_f((4, 6), beta=2.0)
@@ -378,10 +378,10 @@ def test_trajectory_callback_and_nfe(name, process):
 
 
 def test_ddim_coefficients():
-    row = sm.step_coefficients([0.9, 0.2], "vp", 0.0)[0]
+    row = step_coefficients([0.9, 0.2], "vp", 0.0)[0]
     a = np.sqrt(0.1 / 0.8)
     np.testing.assert_allclose(row, [a, np.sqrt(0.9) - np.sqrt(0.2) * a, 0.0], rtol=1e-14)
-    a, b, c = sm.step_coefficients([0.9, 0.2], "vp", 1.0)[0]
+    a, b, c = step_coefficients([0.9, 0.2], "vp", 1.0)[0]
     al = 0.2 / 0.9
     assert a == pytest.approx(np.sqrt(al) * 0.1 / 0.8)
     assert b == pytest.approx(np.sqrt(0.9) * (1 - al) / 0.8)
@@ -389,7 +389,7 @@ def test_ddim_coefficients():
 
 
 def test_coefficients_of_a_single_long_ddpm_step_keep_their_digits():
-    a, b, c = sm.step_coefficients([1e-3, 1e5], "ve", 1.0)[0]
+    a, b, c = step_coefficients([1e-3, 1e5], "ve", 1.0)[0]
     assert a == pytest.approx(1e-16, rel=1e-12)
     assert b == pytest.approx(1.0)
     assert c == pytest.approx(1e-3)
