@@ -2,16 +2,17 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors import safe_open
 
 from diffbook.nets import store, training
 from diffbook.nets.unet import as_denoiser
 
+ROOT = Path(__file__).resolve().parents[3]
 TINY = training.Config("digits", channels=(8, 16), fold=1, steps=12, batch=16, warmup=4)
 
 
@@ -112,7 +113,7 @@ def test_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
         target.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(training, "save_file", fail)
+    monkeypatch.setattr(store, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         training.train(TINY, 0, checkpoint=path, every=4, progress=False)
     assert path.read_bytes() == before
@@ -157,7 +158,7 @@ def test_weights_round_trip(tmp_path):
 
 
 def test_missing_weights_name_the_command(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m press\.training"):
+    with pytest.raises(FileNotFoundError, match=r"python -m diffbook\.nets\.training .*--out PATH"):
         store.load_weights(tmp_path / "none.safetensors")
 
 
@@ -167,17 +168,40 @@ def test_unknown_data():
 
 
 def test_command(tmp_path, monkeypatch):
-    monkeypatch.setitem(training.CONFIGS, "digits", replace(TINY, steps=4))
-    monkeypatch.setattr(training.paths, "working", lambda: tmp_path / "results")
-    out = tmp_path / "w.safetensors"
-    result = CliRunner().invoke(training.main, ["digits", "--seed", "2", "--out", str(out)])
-    assert result.exit_code == 0, result.output
-    with safe_open(out, framework="pt") as f:
-        about = json.loads(f.metadata()["about"])
-    assert about["command"] == "python -m diffbook.nets.training digits --seed 2"
-    assert not list((tmp_path / "results").rglob("*.checkpoint"))
-    bad = CliRunner().invoke(training.main, ["cats"])
-    assert bad.exit_code == 2
+    """Interrupted after 2 of 4 steps, it goes on from the checkpoint beside the output."""
+    config = replace(TINY, steps=4)
+    monkeypatch.setitem(training.CONFIGS, "digits", config)
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    beside = tmp_path / "cut.checkpoint"
+    training.train(config, 2, checkpoint=beside, every=2, stop_at=2, progress=False)
+    resumed = training.load_checkpoint
+    steps = []
+
+    def load(path, state, *arguments):
+        resumed(path, state, *arguments)
+        steps.append((path, state.step))
+
+    monkeypatch.setattr(training, "load_checkpoint", load)
+    for path in (whole, out):
+        result = CliRunner().invoke(training.main, ["digits", "--seed", "2", "--out", str(path)])
+        assert result.exit_code == 0, result.output
+        about = store.read_tensors(path)[1]
+        assert about["command"] == (
+            f"python -m diffbook.nets.training digits --seed 2 --out {path.as_posix()}"
+        )
+    assert steps == [(beside, 2)]
+    assert equal(store.read_tensors(out)[0], store.read_tensors(whole)[0])
+    assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_command_wants_known_data_and_the_output_named(tmp_path):
+    out = ["--out", str(tmp_path / "w.safetensors")]
+    for arguments, message in ((["cats", *out], "cats"), (["digits"], "--out")):
+        bad = CliRunner().invoke(training.main, arguments)
+        assert bad.exit_code == 2
+        assert message in bad.output
+    with pytest.raises(ValueError, match="data: got 'cats'"):
+        training.make_weights("cats", 0, tmp_path / "w.safetensors")
 
 
 @pytest.mark.slow
@@ -193,11 +217,15 @@ def test_it_learns():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_recorded_weights(data, seed):
     """The weights in the repository are what their metadata says, small, and better than a filter."""
-    path = store.weights_path(data, seed)
+    size = {"photos": 16, "digits": 8}[data]
+    place = f"data/weights/{data}{size}_seed{seed}.safetensors"
+    path = ROOT / place
     assert path.stat().st_size < 3e6
     model, about = store.load_weights(path)
     assert about["seed"] == seed
-    assert about["command"] == f"python -m diffbook.nets.training {data} --seed {seed}"
+    assert about["command"] == (
+        f"python -m diffbook.nets.training {data} --seed {seed} --out {place}"
+    )
     assert about["steps"] == training.CONFIGS[data].steps
     config = training.CONFIGS[data]
     assert about["config"] == json.loads(json.dumps(training.asdict(config)))
