@@ -472,3 +472,21 @@ def test_modes_without_variance_end_at_the_mean():
     t = transfer([0.0, 1.0], sc.ddpm_respaced(5))
     assert t.D1[0] == 0.0
     assert t.D2[0] == 1.0
+
+
+def test_ddim_coefficients():
+    row = step_coefficients([0.9, 0.2], "vp", 0.0)[0]
+    a = np.sqrt(0.1 / 0.8)
+    np.testing.assert_allclose(row, [a, np.sqrt(0.9) - np.sqrt(0.2) * a, 0.0], rtol=1e-14)
+    a, b, c = step_coefficients([0.9, 0.2], "vp", 1.0)[0]
+    al = 0.2 / 0.9
+    assert a == pytest.approx(np.sqrt(al) * 0.1 / 0.8)
+    assert b == pytest.approx(np.sqrt(0.9) * (1 - al) / 0.8)
+    assert c**2 == pytest.approx(0.1 * (1 - al) / 0.8)
+
+
+def test_coefficients_of_a_single_long_ddpm_step_keep_their_digits():
+    a, b, c = step_coefficients([1e-3, 1e5], "ve", 1.0)[0]
+    assert a == pytest.approx(1e-16, rel=1e-12)
+    assert b == pytest.approx(1.0)
+    assert c == pytest.approx(1e-3)
