@@ -20,7 +20,7 @@ from chapters.posterior import tasks
 from chapters.posterior.restoration import measured, network
 from diffbook.inverse import published
 from diffbook.inverse.blocks.chain import Chain
-from diffbook.inverse.walk import differentiated
+from diffbook.inverse.guidance import differentiated
 from diffbook.samplers.protocol import initial_noise
 from diffbook.samplers.transfer import step_coefficients
 from diffbook.schedules.families import ddpm_respaced

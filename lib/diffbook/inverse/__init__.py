@@ -19,10 +19,10 @@ __getattr__, __dir__, __all__ = face(
         "exact": "conditional_denoiser gaussian_vjp",
         "design": (
             "BOX Recursion WeightDesign recursion value_and_adjoint objective_and_grad objective "
-            "check_regularisation reference_weights interpolate_weights design_weights "
+            "reference_weights interpolate_weights design_weights "
             "design_family"
         ),
-        "walk": (
+        "guidance": (
             "Run prepare per_step check_differentiable linearised differentiated ddim_steps "
             "renoised_steps"
         ),

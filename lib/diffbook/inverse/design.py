@@ -17,7 +17,7 @@ parametrisation could not be had; gradient, starts and regularisation are this b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -228,12 +228,16 @@ def _proximal(
 # --- the design -------------------------------------------------------------------------------
 
 
-def check_regularisation(cap: str | None, tikhonov: float) -> None:
-    """Refuse an unknown cap, and a weight of the penalty that is negative or not finite."""
+def check_search(
+    cap: str | None, tikhonov: float, n_random: int, rng: np.random.Generator | None
+) -> None:
+    """Refuse an unknown cap, a penalty that is negative or not finite, and unseeded starts."""
     if cap not in (None, "no-overshoot", "stability"):
         raise ValueError(f"cap must be 'no-overshoot', 'stability' or None, got {cap!r}")
     if not np.isfinite(tikhonov) or tikhonov < 0:
         raise ValueError(f"tikhonov must be finite and non-negative, got {tikhonov!r}")
+    if n_random > 0 and rng is None:
+        raise ValueError("rng is needed for random starts")
 
 
 def reference_weights(
@@ -336,9 +340,7 @@ def design_weights(
     ValueError
         Naming the argument at fault.
     """
-    check_regularisation(cap, tikhonov)
-    if n_random > 0 and rng is None:
-        raise ValueError("rng is needed for random starts")
+    check_search(cap, tikhonov, n_random, rng)
     full = merged(problem)
     small = full if n_bins is None else binned(full, n_bins)
     evaluate = objective(method, small, alpha_bar, options)
@@ -358,28 +360,30 @@ def design_weights(
         candidates["normalised"] = np.log(normalised / reference)
     if method == "pigdm":
         candidates["kappa"] = np.log(gains.kappa(alpha_bar) / reference)
+    candidates |= more_starts(reference, starts, n_random, rng)
+    candidates = {
+        name: _stable(np.clip(x, BOX[0], high), small, alpha_bar, method, reference, options)
+        for name, x in candidates.items()
+    }
+    found = descend(evaluate, reference, candidates, BOX[0], high, tikhonov, max_iter)
+    steps = METHODS[method](full, alpha_bar, found.weights, **options)
+    return replace(found, objective=compose(full, alpha_bar, steps).w2_squared)
+
+
+def more_starts(
+    reference: Array,
+    starts: Mapping[str, ArrayLike] | None,
+    n_random: int,
+    rng: np.random.Generator | None,
+) -> dict[str, Array]:
+    """Logarithms, relative to the reference, of the starts that a caller gives and of random ones."""
+    found = {}
     for name, start in (starts or {}).items():
         start = gains.check_weights(start, len(reference), f"starts[{name!r}]").ravel()
-        candidates[name] = np.log(np.maximum(start, 1e-300) / reference)
+        found[name] = np.log(np.maximum(start, 1e-300) / reference)
     for i in range(n_random):
-        candidates[f"random {i}"] = 1.5 * rng.standard_normal(len(reference))
-
-    found, n_iter, n_eval = [], 0, 0
-    for name, x in candidates.items():
-        x = _stable(np.clip(x, BOX[0], high), small, alpha_bar, method, reference, options)
-        result = _minimise(evaluate, reference, x, high, tikhonov, max_iter)
-        found.append((name, result.x, evaluate(reference * np.exp(result.x))[0]))
-        n_iter, n_eval = n_iter + result.nit, n_eval + result.nfev
-    penalised = [value + tikhonov * x @ x for _, x, value in found]
-    best = reference * np.exp(found[int(np.argmin(penalised))][1])
-    return WeightDesign(
-        best,
-        compose(full, alpha_bar, METHODS[method](full, alpha_bar, best, **options)).w2_squared,
-        reference,
-        [(name, value, reference * np.exp(x)) for name, x, value in found],
-        n_iter,
-        n_eval,
-    )
+        found[f"random {i}"] = 1.5 * rng.standard_normal(len(reference))
+    return found
 
 
 def _stable(
@@ -398,15 +402,21 @@ def _stable(
         return np.maximum(np.minimum(x, np.log(bound / reference)), BOX[0])
 
 
-def _minimise(
+def descend(
     evaluate: Callable[[Array], tuple[float, Array]],
     reference: Array,
-    start: Array,
+    starts: Mapping[str, Array],
+    low: float,
     high: Array,
     tikhonov: float,
     max_iter: int,
-) -> Any:
-    """L-BFGS on the logarithm of the penalised objective, which makes its tolerances relative."""
+    ftol: float = 1e-12,
+) -> WeightDesign:
+    """L-BFGS from every start, and the best result.
+
+    The unknown is ``x = log(weight / reference)`` in [low, high], the function is the logarithm of
+    the penalised objective, which makes tolerances relative.
+    """
 
     def fun(x: Array) -> tuple[float, Array]:
         weights = reference * np.exp(x)
@@ -418,11 +428,18 @@ def _minimise(
         total = max(total, np.finfo(float).tiny)  # a sampler can be exact where nothing is noisy
         return np.log(total), (grad * weights + 2.0 * tikhonov * x) / total
 
-    return minimize(
-        fun, start, jac=True, method="L-BFGS-B",
-        bounds=[(BOX[0], float(b)) for b in high],
-        options={"maxiter": max_iter, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-6, "maxfun": 10**5},
-    )  # fmt: skip
+    bounds = [(low, float(b)) for b in high]
+    options = {"maxiter": max_iter, "maxcor": 20, "ftol": ftol, "gtol": 1e-6, "maxfun": 10**5}
+    reached, penalised, n_iter, n_eval = [], [], 0, 0
+    for name, start in starts.items():
+        result = minimize(fun, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        weights = reference * np.exp(result.x)
+        value = evaluate(weights)[0]
+        reached.append((name, value, weights))
+        penalised.append(value + tikhonov * result.x @ result.x)
+        n_iter, n_eval = n_iter + result.nit, n_eval + result.nfev
+    _, objective, weights = reached[int(np.argmin(penalised))]
+    return WeightDesign(weights, objective, reference, reached, n_iter, n_eval)
 
 
 def design_family(

@@ -20,8 +20,8 @@ from diffbook._arrays import array_namespace, device
 from diffbook.inverse.operators import Blur, Degradation, check_measurement, matrix
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers.protocol import Denoiser
 
-Denoiser = Callable[..., Any]
 Vjp = Callable[[Any, float, Any], Any]
 """``vjp(x_t, alpha_bar_t, v) -> J^T v`` for the Jacobian J of the denoiser at ``x_t``."""
 

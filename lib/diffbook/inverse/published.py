@@ -29,6 +29,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffbook._arrays import array_namespace
 from diffbook.inverse.exact import Vjp, conditional_denoiser
+from diffbook.inverse.guidance import (
+    Ask,
+    Run,
+    check_differentiable,
+    ddim_steps,
+    linearised,
+    per_step,
+    prepare,
+    renoised_steps,
+)
 from diffbook.inverse.operators import (
     RCOND,
     Degradation,
@@ -39,15 +49,6 @@ from diffbook.inverse.operators import (
     times,
     to_range,
 )
-from diffbook.inverse.walk import (
-    Run,
-    check_differentiable,
-    ddim_steps,
-    linearised,
-    per_step,
-    prepare,
-    renoised_steps,
-)
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers import protocol, unguided
@@ -55,8 +56,6 @@ from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result
 from diffbook.samplers.transfer import step_coefficients
 
 Rule = Callable[[int, Any], Any]
-
-
 """``rule(s, residual_norm) -> weights``, both of shape (n,): a weight evaluated on the way."""
 
 
@@ -131,13 +130,13 @@ def _dps_step(run: Run, weights: ArrayLike | Rule, eta: float, vjp: Vjp | None) 
     check_differentiable(run.x_T, vjp)
     ddim_step = ddim_steps(run, eta)
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat, pullback = linearised(run, s, x, vjp)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat, pullback = linearised(run, s, x, ask, vjp)
         r = run.residual(x0_hat)
         # The gradient of ||r||^2 is -2 J^T H^T r.
         downhill = 2.0 * pullback(run.operator.adjoint(r))
         weight = _per_sample(rule(s, _norm(r)), x) if rule else zeta[s - 1]
-        x = ddim_step(s, x, x0_hat)
+        x = ddim_step(s, x, x0_hat, draw)
         x += weight * downhill
         return x, x0_hat
 
@@ -214,10 +213,10 @@ def pigdm(
     check_differentiable(x_T, vjp)
     ddim_step = ddim_steps(run, eta)
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat, pullback = linearised(run, s, x, vjp)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat, pullback = linearised(run, s, x, ask, vjp)
         g = pullback(adjoint_solve(operator, run.residual(x0_hat), r2[s - 1], sigma_y**2))
-        x = ddim_step(s, x, x0_hat)
+        x = ddim_step(s, x, x0_hat, draw)
         x += theta[s - 1] * g
         return x, x0_hat
 
@@ -258,8 +257,8 @@ def mcg(
         raise ValueError("noise_y is needed to noise the measurement; use step_noise(seeds)")
     dps_step = _dps_step(run, weights, eta, vjp)
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x, x0_hat = dps_step(s, x)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x, x0_hat = dps_step(s, x, ask, draw)
         y_s = signal[s - 1] * y
         if spread[s - 1] > 0.0:
             y_s += spread[s - 1] * protocol.same_shape("noise_y", noise_y(s, y), y)
@@ -297,16 +296,16 @@ def ald(
         denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
         needs_noise=eta > 0, eta=eta,
     )  # fmt: skip
-    theta = per_step(np.ones(run.S) if weights is None else weights, run.S)
+    theta = run.weights(weights)
     b = step_coefficients(run.alpha_bar, "vp", eta)[:, 1].tolist()
     signal, spread, ddim_step = run.signal, run.spread, ddim_steps(run, eta)
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat = run.x0_hat(s, x)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat = ask(s, x)
         sigma2 = (spread[s] / signal[s]) ** 2
         score = operator.adjoint(run.residual(x / signal[s]))
         score *= theta[s - 1] * b[s - 1] * sigma2 / (sigma_y**2 + sigma2)
-        x = ddim_step(s, x, x0_hat)
+        x = ddim_step(s, x, x0_hat, draw)
         x += score
         return x, x0_hat
 
@@ -344,13 +343,13 @@ def ddnm(
         denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
         needs_noise=eta > 0, eta=eta,
     )  # fmt: skip
-    theta = per_step(np.ones(run.S) if weights is None else weights, run.S)
+    theta = run.weights(weights)
     renoise = renoised_steps(run, eta**2)
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat = run.x0_hat(s, x)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat = ask(s, x)
         x0_y = x0_hat + theta[s - 1] * pinv(operator, run.residual(x0_hat), rcond)
-        return renoise(s, x, x0_y, x0_hat, run.z(s, x)), x0_hat
+        return renoise(s, x, x0_y, x0_hat, run.z(s, x, draw)), x0_hat
 
     return run.walk(step)
 
@@ -388,10 +387,10 @@ def diffpir(
     rho = (lam * sigma_y**2 * ab / (1.0 - ab)).tolist()
     renoise = renoised_steps(run, zeta)
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat = run.x0_hat(s, x)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat = ask(s, x)
         x0_y = x0_hat + adjoint_solve(operator, run.residual(x0_hat), 1.0, rho[s - 1])
-        return renoise(s, x, x0_y, x0_y, run.z(s, x)), x0_hat
+        return renoise(s, x, x0_y, x0_y, run.z(s, x, draw)), x0_hat
 
     return run.walk(step)
 
@@ -424,7 +423,7 @@ def ddnm_plus(
         denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
         needs_noise=True, eta=eta,
     )  # fmt: skip
-    theta = per_step(np.ones(run.S) if weights is None else weights, run.S)
+    theta = run.weights(weights)
     measured, ybar, error = _measured(run, sigma_y, rcond)
     pull = _pull(operator, ybar, rcond)
     renoise, signal, spread = renoised_steps(run, eta**2), run.signal, run.spread
@@ -437,8 +436,8 @@ def ddnm_plus(
         filled = np.sqrt(np.maximum(spread[s - 1] ** 2 - carried**2, 0.0))
         return measured * Lam, measured * np.where(clear, filled, eta * spread[s - 1])
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat, z = run.x0_hat(s, x), run.z(s, x)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat, z = ask(s, x), run.z(s, x, draw)
         Lam, fresh = rule(s)
         x = renoise(s, x, x0_hat, x0_hat, z)
         level = signal[s - 1]
@@ -482,7 +481,7 @@ def ddrm(
         denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
         needs_noise=True, eta=eta, eta_b=eta_b,
     )  # fmt: skip
-    theta = per_step(np.ones(run.S) if weights is None else weights, run.S)
+    theta = run.weights(weights)
     measured, ybar, error = _measured(run, sigma_y, rcond)
     pull = _pull(operator, ybar, rcond)
     signal = run.signal
@@ -495,8 +494,8 @@ def ddrm(
         filled = np.sqrt(np.maximum(sigma[s - 1] ** 2 - (eta_b * error) ** 2, 0.0))
         return measured * share, measured * np.where(clear, filled, eta * sigma[s - 1])
 
-    def step(s: int, x: Any) -> tuple[Any, Any]:
-        x0_hat, z = run.x0_hat(s, x), run.z(s, x)
+    def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
+        x0_hat, z = ask(s, x), run.z(s, x, draw)
         share, fresh = rule(s)
         # Everything in variance-exploding coordinates until the last line.
         x_next = x0_hat + (keep * sigma[s - 1] / sigma[s]) * (x / signal[s] - x0_hat)

@@ -79,39 +79,40 @@ def best_normalised(
     problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0
 ) -> tuple[float, float]:
     """Best ``zeta'`` of `dps_normalised` by a one-dimensional search: (zeta', W2^2)."""
-    return _search(
-        lambda z: (
-            compose(
-                problem,
-                alpha_bar,
-                dps(problem, alpha_bar, dps_normalised(problem, alpha_bar, z, eta=eta), eta=eta),
-            ).w2_squared
-        )
-    )
+    return _best(problem, alpha_bar, eta, lambda z: dps_normalised(problem, alpha_bar, z, eta=eta))
 
 
 def best_constant(
     problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0
 ) -> tuple[float, float]:
     """Best constant DPS weight by a one-dimensional search: (zeta, W2^2)."""
-    return _search(
-        lambda z: (
-            compose(
-                problem, alpha_bar, dps(problem, alpha_bar, dps_constant(alpha_bar, z), eta=eta)
-            ).w2_squared
-        )
-    )
+    return _best(problem, alpha_bar, eta, lambda z: dps_constant(alpha_bar, z))
 
 
-def _search(loss) -> tuple[float, float]:
-    """Minimise over the logarithm of one weight: a grid, then Brent's method in its best cell."""
-    grid = np.linspace(np.log(1e-4), np.log(1e2), 61)
+def _best(
+    problem: Problem, alpha_bar: ArrayLike, eta: float, rule: Callable
+) -> tuple[float, float]:
+    def loss(zeta: float) -> float:
+        steps = dps(problem, alpha_bar, rule(zeta), eta=eta)
+        return compose(problem, alpha_bar, steps).w2_squared
+
+    return search(loss, 1e-4, 1e2, 61, 1e-8)
+
+
+def search(
+    loss: Callable[[float], float], low: float, high: float, n: int, xatol: float
+) -> tuple[float, float]:
+    """Minimise over one positive number: (where, value).
+
+    A grid of n points over its logarithm, then Brent's method in the best cell, to `xatol`.
+    """
+    grid = np.linspace(np.log(low), np.log(high), n)
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.nan_to_num([loss(np.exp(x)) for x in grid], nan=np.inf)
         i = int(np.clip(np.argmin(values), 1, len(grid) - 2))
         found = minimize_scalar(
             lambda x: loss(np.exp(x)), bounds=(grid[i - 1], grid[i + 1]), method="bounded",
-            options={"xatol": 1e-8},
+            options={"xatol": xatol},
         )  # fmt: skip
     return float(np.exp(found.x)), float(found.fun)
 

@@ -1,10 +1,9 @@
 """Training of the small denoisers: one documented command per set of weights.
 
-    python -m diffbook.nets.training photos --seed 0
-    python -m diffbook.nets.training digits --seed 0
+    python -m diffbook.nets.training photos --seed 0 --out data/weights/photos16_seed0.safetensors
 
-trains on the training split and writes `data/weights/photos16_seed0.safetensors`. An interrupted run
-goes on from its checkpoint, and ends with the same weights as an uninterrupted one: every step draws
+trains on the training split and writes that file. An interrupted run goes on from the checkpoint
+beside it, and ends with the same weights as an uninterrupted one: every step draws
 its images and noise from a generator seeded by (seed, step).
 
 Source of the loss: Karras, Aittala, Aila, Laine 2022 (arXiv 2206.00364), Table 1 and Appendix F.6, with
@@ -275,7 +274,8 @@ def make_weights(data: str, seed: int, out: Path, *, steps: int | None = None) -
     checkpoint = out.with_name(f"{out.stem}.checkpoint")
     state = train(config, seed, checkpoint=checkpoint)
     command = f"python -m diffbook.nets.training {data} --seed {seed}"
-    save_weights(out, state, config, seed, command + (f" --steps {steps}" if steps else ""))
+    command += f" --steps {steps}" if steps else ""
+    save_weights(out, state, config, seed, f"{command} --out {out.as_posix()}")
     checkpoint.unlink(missing_ok=True)
     return state.history[-1]
 

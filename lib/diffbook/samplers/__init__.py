@@ -5,7 +5,7 @@ from diffbook._lazy import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "protocol": "Result initial_noise step_noise ask same_shape report",
+        "protocol": "Result Sampler walk initial_noise step_noise ask same_shape check_state",
         "unguided": "ddim ddpm heun dpmpp_2m",
         "adapters": "clipped vp_from_ve ve_from_vp x0_from_eps x0_from_v at_timesteps",
         "comparison": "score compare mode_z_scores sampled_z_scores",

@@ -1,10 +1,13 @@
-"""What every sampler shares: denoisers, noise, callbacks, results."""
+"""What every sampler shares: the walk over its steps, denoisers, noise, callbacks, results.
+
+A sampler is a pair of pure functions, `start` and `step` (see `Sampler`); `walk` does the rest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +18,13 @@ Array = NDArray[np.float64]
 
 
 Denoiser = Callable[..., Any]
-
+"""``denoiser(x_t, level_t, cond=None) -> x0_hat``, batch first."""
 
 Noise = Callable[[int, Any], Any]
-
+"""``noise(s, x) -> z``: the standard normal noise of the step from s to s - 1, like ``x``."""
 
 Callback = Callable[[dict[str, Any]], None]
+"""Called after every step with ``{"s", "x", "level", "x0_hat"}``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +93,100 @@ def _like(values: NDArray, x: Any) -> Any:
     return array_namespace(x).asarray(values, dtype=x.dtype, device=device(x))
 
 
-def _start(x_T: Any, schedule: ArrayLike) -> tuple[list[float], Any]:
-    xp = array_namespace(x_T)
-    if x_T.ndim < 2 or not xp.isdtype(x_T.dtype, "real floating"):
+# --- the walk ---------------------------------------------------------------------------------
+
+
+class Sampler(NamedTuple):
+    """A sampler as two pure functions; `walk` applies them.
+
+    The state is ``x_s``, or a tuple of arrays whose first entry is ``x_s``: the trajectory and the
+    callback see that entry. The others are the sampler's own, for instance its last answers (a
+    multistep method, see `diffbook.samplers.unguided.dpmpp_2m`) or a second signal that moves with
+    the first (``(x, logits)``). Frame-wise generation is one walk a frame, with the frames so far
+    in the denoiser's condition.
+
+    Parameters
+    ----------
+    start : callable
+        ``start(x_T) -> state`` at the noisy end.
+    step : callable
+        ``step(s, state, ask, draw) -> (state, x0_hat)``, from s to s - 1. ``ask(s, x)`` is the
+        answer of the denoiser at level s; ``draw(s, x)`` is the noise of the step, like x, or None
+        in a walk without noise.
+    """
+
+    start: Callable[[Any], Any]
+    step: Callable[[int, Any, Callable[[int, Any], Any], Noise], tuple[Any, Any]]
+
+
+def walk(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    x_T: Any,
+    schedule: ArrayLike,
+    *,
+    noise: Noise | None = None,
+    callback: Callback | None = None,
+    keep_trajectory: bool = False,
+) -> Result:
+    """Take a sampler from noise to data.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        The pair (start, step).
+    denoiser : callable
+        ``denoiser(x_t, level_t, cond=None) -> x0_hat``. A call that answers with another shape is
+        refused; all calls are counted.
+    x_T : array, shape (n, *shape), NumPy or torch
+        Initial noise.
+    schedule : array_like, shape (S + 1,)
+        Levels, clean end first, in the terms of the denoiser.
+    noise : callable, optional
+        ``noise(s, x)``, standard normal like x; see `step_noise`.
+    callback : callable, optional
+        Called after every step with ``{"s", "x", "level", "x0_hat"}``.
+    keep_trajectory : bool
+        Whether all states are kept.
+
+    Returns
+    -------
+    Result
+    """
+    check_state(x_T)
+    levels = np.asarray(schedule, dtype=np.float64).tolist()
+    nfe = 0
+
+    def ask_at(s: int, x: Any) -> Any:
+        nonlocal nfe
+        nfe += 1
+        return ask(denoiser, x, levels[s])
+
+    def draw(s: int, x: Any) -> Any:
+        return None if noise is None else same_shape("noise", noise(s, x), x)
+
+    state = sampler.start(x_T)
+    trajectory = [_signal(state)] if keep_trajectory else None
+    for s in range(len(levels) - 1, 0, -1):
+        state, x0_hat = sampler.step(s, state, ask_at, draw)
+        if keep_trajectory:
+            trajectory.append(_signal(state))
+        if callback is not None:
+            callback({"s": s - 1, "x": _signal(state), "level": levels[s - 1], "x0_hat": x0_hat})
+    return Result(_signal(state), trajectory, nfe)
+
+
+def _signal(state: Any) -> Any:
+    return state[0] if isinstance(state, tuple) else state
+
+
+def check_state(x_T: Any) -> None:
+    """Refuse anything but a batch of real floating signals."""
+    if x_T.ndim < 2 or not array_namespace(x_T).isdtype(x_T.dtype, "real floating"):
         raise ValueError(
             f"x_T must be a real floating array (n, *shape), got shape {tuple(x_T.shape)} and "
             f"dtype {x_T.dtype}"
         )
-    return np.asarray(schedule, dtype=np.float64).tolist(), x_T
 
 
 def ask(denoiser: Denoiser, x: Any, level: float) -> Any:
@@ -111,18 +201,3 @@ def same_shape(name: str, answer: Any, x: Any) -> Any:
             f"{name} returned shape {tuple(answer.shape)} for an input of shape {tuple(x.shape)}"
         )
     return answer
-
-
-def report(
-    s: int,
-    x: Any,
-    levels: list[float],
-    x0_hat: Any,
-    trajectory: list[Any] | None,
-    callback: Callback | None,
-) -> None:
-    """Keep the state after a step, and hand it to the callback."""
-    if trajectory is not None:
-        trajectory.append(x)
-    if callback is not None:
-        callback({"s": s, "x": x, "level": levels[s], "x0_hat": x0_hat})

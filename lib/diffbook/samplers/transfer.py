@@ -203,36 +203,3 @@ def flow_gain(lam: ArrayLike, alpha_bar: ArrayLike) -> Array:
     ab = validate_alpha_bar(alpha_bar, allow_one=True)[[0, -1]]
     ends = ab[:, None] * lam + 1.0 - ab[:, None]
     return np.sqrt(ends[0] / ends[1])
-
-
-def continuous_limit(
-    lam: ArrayLike, schedule: ArrayLike, *, eta: float = 0.0, process: Process = "vp"
-) -> Transfer:
-    """Transfer functions in the limit of infinitely many steps between a schedule's ends.
-
-    In y coordinates the mean response tends to ``(V_0 / V_S)^((1 + eta^2) / 2)`` and the variance
-    to ``V_0 (1 - (V_0 / V_S)^(eta^2) (1 - v_S / V_S))`` with ``V_s = lam + sigma_s^2`` and initial
-    variance ``v_S``: what remains of the error is the ends' alone.
-
-    Returns
-    -------
-    Transfer
-        Two rows: the output and the initial noise.
-    """
-    lam = check_modes(lam, eta, process)
-    sigma, scale = (a[[0, -1]] for a in sigma_and_scale(schedule, process))
-    V0, VS = (lam + s**2 for s in sigma)
-    if np.any(V0 == 0.0):
-        raise ValueError(
-            "the limit needs lam > 0 for all modes when the schedule ends at sigma = 0"
-        )
-    start = 1.0 / scale[1] ** 2 if process == "vp" else sigma[1] ** 2
-    gain = (V0 / VS) ** (0.5 * (1.0 + eta**2))
-    var = V0 * (1.0 - (V0 / VS) ** (eta**2) * (1.0 - start / VS))
-    ones = np.ones_like(lam)
-    return Transfer(
-        np.stack([gain * scale[0] / scale[1], ones]),
-        np.stack([scale[0] * (1.0 - gain), 0.0 * ones]),
-        np.stack([var * scale[0] ** 2, start * scale[1] ** 2 * ones]),
-        lam,
-    )

@@ -5,8 +5,8 @@ All samplers share one signature::
     sample(denoiser, x_T, schedule, *, process="vp", noise=None,
            callback=None, keep_trajectory=False) -> Result
 
-and run on NumPy and torch arrays alike: they only form linear combinations. The denoiser follows
-one protocol, ``denoiser(x_t, level_t, cond=None) -> x0_hat``, where ``level_t`` is ``alpha_bar_t``
+and run on NumPy and torch arrays alike: they only form linear combinations. Each is a pair
+(start, step) that `diffbook.samplers.protocol.walk` applies. The denoiser follows one protocol, ``denoiser(x_t, level_t, cond=None) -> x0_hat``, where ``level_t`` is ``alpha_bar_t``
 for a VP and ``sigma_t`` for a VE process. Conditioning and devices are the denoiser's business.
 
 Sources: Song, Meng, Ermon 2021 (DDIM, arXiv 2010.02502); Ho, Jain, Abbeel 2020 (DDPM, arXiv
@@ -21,26 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from diffbook.samplers.protocol import (
-    Callback,
-    Denoiser,
-    Noise,
-    Result,
-    _start,
-    ask,
-    report,
-    same_shape,
-)
+from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result, Sampler, walk
 from diffbook.samplers.transfer import step_coefficients
-from diffbook.schedules.levels import (
-    Process,
-    sigma_and_scale,
-)
-
-"""``noise(s, x) -> z``: the standard normal noise of the step from s to s - 1, like ``x``."""
-
-
-# --- samplers ---------------------------------------------------------------------------------
+from diffbook.schedules.levels import Process, sigma_and_scale
 
 
 def ddim(
@@ -90,18 +73,21 @@ def ddim(
     if eta > 0.0 and noise is None:
         raise ValueError("noise is needed when eta > 0; use step_noise(seeds)")
     coefficients = step_coefficients(schedule, process, eta).tolist()
-    levels, x = _start(x_T, schedule)
-    trajectory = [x] if keep_trajectory else None
-    for s in range(len(coefficients), 0, -1):
+
+    def step(s: int, x: Any, ask: Any, draw: Noise) -> tuple[Any, Any]:
         a, b, c = coefficients[s - 1]
-        x0_hat = ask(denoiser, x, levels[s])
+        x0_hat = ask(s, x)
         # In place on the new array: the update must stay cheap beside the denoiser.
         x = a * x
         x += b * x0_hat
         if c > 0.0:
-            x += c * same_shape("noise", noise(s, x), x)
-        report(s - 1, x, levels, x0_hat, trajectory, callback)
-    return Result(x, trajectory, len(coefficients))
+            x += c * draw(s, x)
+        return x, x0_hat
+
+    return walk(
+        Sampler(lambda x_T: x_T, step), denoiser, x_T, schedule,
+        noise=noise, callback=callback, keep_trajectory=keep_trajectory,
+    )  # fmt: skip
 
 
 def ddpm(denoiser: Denoiser, x_T: Any, schedule: ArrayLike, **kwargs: Any) -> Result:
@@ -125,22 +111,25 @@ def heun(
     `ddim`; ``noise`` is not used.
     """
     sigma, scale = (v.tolist() for v in sigma_and_scale(schedule, process))
-    levels, x = _start(x_T, schedule)
-    trajectory, nfe = [x] if keep_trajectory else None, 0
-    y = x / scale[-1]
-    for s in range(len(levels) - 1, 0, -1):
-        x0_hat = ask(denoiser, scale[s] * y, levels[s])
-        nfe += 1
+
+    def start(x_T: Any) -> tuple[Any, Any]:
+        return x_T, x_T / scale[-1]
+
+    def step(s: int, state: tuple[Any, Any], ask: Any, draw: Noise) -> tuple[Any, Any]:
+        _, y = state
+        x0_hat = ask(s, scale[s] * y)
         slope = (y - x0_hat) / sigma[s]
-        step = sigma[s - 1] - sigma[s]
-        y_next = y + step * slope
+        width = sigma[s - 1] - sigma[s]
+        y_next = y + width * slope
         if sigma[s - 1] > 0.0:
-            x0_hat = ask(denoiser, scale[s - 1] * y_next, levels[s - 1])
-            nfe += 1
-            y_next = y + 0.5 * step * (slope + (y_next - x0_hat) / sigma[s - 1])
-        y = y_next
-        report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
-    return Result(scale[0] * y, trajectory, nfe)
+            x0_hat = ask(s - 1, scale[s - 1] * y_next)
+            y_next = y + 0.5 * width * (slope + (y_next - x0_hat) / sigma[s - 1])
+        return (scale[s - 1] * y_next, y_next), x0_hat
+
+    return walk(
+        Sampler(start, step), denoiser, x_T, schedule,
+        callback=callback, keep_trajectory=keep_trajectory,
+    )  # fmt: skip
 
 
 def dpmpp_2m(
@@ -159,19 +148,23 @@ def dpmpp_2m(
     in `ddim`; ``noise`` is not used.
     """
     sigma, scale = (v.tolist() for v in sigma_and_scale(schedule, process))
-    levels, x = _start(x_T, schedule)
-    trajectory = [x] if keep_trajectory else None
-    y, previous, h_previous = x / scale[-1], None, None
-    for s in range(len(levels) - 1, 0, -1):
-        x0_hat = ask(denoiser, scale[s] * y, levels[s])
+
+    def start(x_T: Any) -> tuple[Any, ...]:
+        return x_T, x_T / scale[-1], None, None
+
+    def step(s: int, state: tuple[Any, ...], ask: Any, draw: Noise) -> tuple[Any, Any]:
+        _, y, previous, h_previous = state
+        x0_hat, h = ask(s, scale[s] * y), h_previous
         shrink = sigma[s - 1] / sigma[s]
         target = x0_hat
         if sigma[s - 1] > 0.0:
             h = -np.log(shrink).item()  # step in log(1 / sigma)
             if previous is not None:
                 target = x0_hat + 0.5 * h / h_previous * (x0_hat - previous)
-            h_previous = h
         y = shrink * y + (1.0 - shrink) * target
-        previous = x0_hat
-        report(s - 1, scale[s - 1] * y, levels, x0_hat, trajectory, callback)
-    return Result(scale[0] * y, trajectory, len(levels) - 1)
+        return (scale[s - 1] * y, y, x0_hat, h), x0_hat
+
+    return walk(
+        Sampler(start, step), denoiser, x_T, schedule,
+        callback=callback, keep_trajectory=keep_trajectory,
+    )  # fmt: skip

@@ -12,9 +12,8 @@ from posterior_cases import library, setting, w2
 from scipy.optimize import minimize
 
 from diffbook import inverse
-from diffbook import inverse as ps
-from diffbook import inverse as wt
 from diffbook.inverse import gains
+from diffbook.inverse.design import METHODS
 from diffbook.schedules.design import design_schedule
 
 FAST = settings(max_examples=30, deadline=None, derandomize=True)
@@ -49,13 +48,13 @@ STARTS = {"dps": 3, "pigdm": 3, "diffpir": 2}
 _designs: dict = {}
 
 
-def tuned(name: str, S: int, method: str = "dps", **options) -> wt.WeightDesign:
+def tuned(name: str, S: int, method: str = "dps", **options) -> inverse.WeightDesign:
     """Design with all starts of a fixed generator, made once."""
     key = (name, S, method, *sorted(options.items()))
     if key not in _designs:
         p, ab = setting(name, S)
         starts = {"kappa": gains.kappa(ab)} if method == "pigdm" else None
-        _designs[key] = wt.design_weights(
+        _designs[key] = inverse.design_weights(
             p, ab, method, starts=starts, n_random=STARTS[method],
             rng=np.random.default_rng(0), **options,
         )  # fmt: skip
@@ -66,7 +65,7 @@ def tuned(name: str, S: int, method: str = "dps", **options) -> wt.WeightDesign:
 
 
 def test_every_method_with_weights_is_tested():
-    assert {m for m, _ in GRADIENTS} == set(wt.METHODS)
+    assert {m for m, _ in GRADIENTS} == set(METHODS)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -79,7 +78,7 @@ def test_gradient_is_the_slope_of_the_published_algorithm(name, method, options)
     def naive(values):
         return oracle.matrices(method, g, ab, values, **options).w2(commuting=True)
 
-    value, grad = wt.objective_and_grad(library(g), ab, weights, method, **options)
+    value, grad = inverse.objective_and_grad(library(g), ab, weights, method, **options)
     assert value == pytest.approx(naive(weights), rel=1e-7)  # MCG leaves modes without variance
     expected = oracle.numerical_gradient(naive, weights)
     size = np.abs(expected).max()
@@ -92,8 +91,8 @@ def test_gradient_is_that_of_automatic_differentiation(name, method, options):
     """At 25 steps; also as ``2 J^T r`` of the stacked residuals."""
     g, S = oracle.problem(name), 25
     p, ab = library(g), oracle.schedule(S)
-    weights = wt.reference_weights(ps.merged(p), ab, method, **options)
-    value, grad = wt.objective_and_grad(p, ab, weights, method, **options)
+    weights = inverse.reference_weights(inverse.merged(p), ab, method, **options)
+    value, grad = inverse.objective_and_grad(p, ab, weights, method, **options)
     w = torch.tensor(weights, requires_grad=True)
     r = oracle.residuals(method, g, ab, w, **options)
     (r**2).sum().backward()
@@ -112,10 +111,10 @@ def test_objective_is_the_composed_distance(method, options):
     """For complex h and for the merged problem alike."""
     p, ab = library(SETTINGS["odd"]), oracle.schedule(6)
     weights = np.linspace(0.1, 0.5, 6)
-    expected = w2(p, ab, wt.METHODS[method](p, ab, weights, **options))
-    value, grad = wt.objective_and_grad(p, ab, weights, method, **options)
+    expected = w2(p, ab, METHODS[method](p, ab, weights, **options))
+    value, grad = inverse.objective_and_grad(p, ab, weights, method, **options)
     assert value == pytest.approx(expected, rel=1e-10)
-    again, same = wt.objective_and_grad(ps.merged(p), ab, weights, method, **options)
+    again, same = inverse.objective_and_grad(inverse.merged(p), ab, weights, method, **options)
     assert again == pytest.approx(value, rel=1e-12)
     np.testing.assert_allclose(same, grad, rtol=1e-10, atol=1e-14)
 
@@ -129,11 +128,13 @@ def test_objective_is_the_composed_distance(method, options):
 def test_gradient_predicts_small_moves(weights, direction, case):
     """At random weights, zeros included, along random directions."""
     method, options = case
-    p, ab = ps.merged(library(SETTINGS["odd"])), oracle.schedule(4)
+    p, ab = inverse.merged(library(SETTINGS["odd"])), oracle.schedule(4)
     weights, move = np.array(weights), 1e-5 * np.array(direction)
     weights = weights + 1.1e-5 + (0.05 if method == "diffpir" else 0.0)
-    ends = [wt.objective_and_grad(p, ab, weights + e * move, method, **options)[0] for e in (1, -1)]
-    _, grad = wt.objective_and_grad(p, ab, weights, method, **options)
+    ends = [
+        inverse.objective_and_grad(p, ab, weights + e * move, method, **options)[0] for e in (1, -1)
+    ]
+    _, grad = inverse.objective_and_grad(p, ab, weights, method, **options)
     slope = (ends[0] - ends[1]) / 2.0
     size = np.abs(grad).max() * 1e-5 + 1e-10 * max(ends)
     assert abs(slope - grad @ move) < 1e-4 * size
@@ -156,7 +157,7 @@ def test_designs_reach_the_reference_table(name, S, method):
 @pytest.mark.parametrize("S", oracle.STEPS)
 def test_designed_dps_is_never_worse_than_a_heuristic(name, S):
     p, ab = setting(name, S)
-    p = ps.merged(p)
+    p = inverse.merged(p)
     rules = {
         "0.3/|r|": inverse.dps_normalised(p, ab, 0.3),
         "1/|r|": inverse.dps_normalised(p, ab, 1.0),
@@ -195,7 +196,7 @@ def test_copied_weights_are_a_catastrophe():
     cap = inverse.stability_bound(p, ab)
     copied, rescaled = (
         w2(p, ab, gains.dps(p, ab, np.minimum(cap, w)))
-        for w in (wt.interpolate_weights(weights, old, ab, rescale=r) for r in (False, True))
+        for w in (inverse.interpolate_weights(weights, old, ab, rescale=r) for r in (False, True))
     )
     assert copied >= 5.0 * tuned("A", 10).objective
     assert rescaled < 0.5 * copied
@@ -231,14 +232,14 @@ def test_posterior_schedule_then_weights(S, ideal, designed):
     for method, bound in designed.items():
         options = {"zeta": 0.0} if method == "diffpir" else {}
         starts = {"kappa": gains.kappa(ab)} if method == "pigdm" else None
-        found = wt.design_weights(p, ab, method, starts=starts, **options)
+        found = inverse.design_weights(p, ab, method, starts=starts, **options)
         assert found.objective <= bound, method
 
 
 def test_exact_gradient_saves_evaluations():
     """The same optimiser on differences needs S + 1 evaluations a gradient and gets no further."""
     p, ab = setting("A", 10)
-    p = ps.merged(p)
+    p = inverse.merged(p)
     start = inverse.reference(p, ab)
     count = 0
 
@@ -247,9 +248,9 @@ def test_exact_gradient_saves_evaluations():
         count += 1
         return np.log(w2(p, ab, gains.dps(p, ab, start * np.exp(x))))
 
-    found = minimize(value, np.zeros(10), method="L-BFGS-B", bounds=[wt.BOX] * 10,
+    found = minimize(value, np.zeros(10), method="L-BFGS-B", bounds=[inverse.BOX] * 10,
                      options={"maxiter": 40, "maxfun": 10**5})  # fmt: skip
-    exact = wt.design_weights(p, ab, max_iter=40)
+    exact = inverse.design_weights(p, ab, max_iter=40)
     (first,) = (v for name, v, _ in exact.starts if name == "reference")
     assert first <= np.exp(found.fun) * 1.01
     evaluations = exact.n_eval / len(exact.starts)
@@ -266,14 +267,14 @@ def test_exact_gradient_saves_evaluations():
 def test_design_is_a_stationary_point(method, options):
     """No weight away from its bounds has a slope: relative to log weight and objective."""
     p, ab = setting("B", 6)
-    found = wt.design_weights(p, ab, method, **options)
-    value, grad = wt.objective_and_grad(p, ab, found.weights, method, **options)
+    found = inverse.design_weights(p, ab, method, **options)
+    value, grad = inverse.objective_and_grad(p, ab, found.weights, method, **options)
     x = np.log(found.weights / found.reference)
-    free = (x > wt.BOX[0] + 1e-6) & (x < wt.BOX[1] - 1e-6)
+    free = (x > inverse.BOX[0] + 1e-6) & (x < inverse.BOX[1] - 1e-6)
     assert np.max(np.abs(grad * found.weights / value)[free], initial=0.0) < 1e-3
     assert found.objective == pytest.approx(value, rel=1e-9)
     assert found.objective == pytest.approx(min(v for _, v, _ in found.starts), rel=1e-9)
-    start = w2(p, ab, wt.METHODS[method](p, ab, found.reference, **options))
+    start = w2(p, ab, METHODS[method](p, ab, found.reference, **options))
     assert found.objective < start
 
 
@@ -281,12 +282,12 @@ def test_design_is_a_stationary_point(method, options):
 @pytest.mark.parametrize(("cap", "lowest"), [("no-overshoot", 0.0), ("stability", -1.0)])
 def test_designs_respect_their_cap(method, cap, lowest):
     p, ab = setting("A", 10)
-    found = wt.design_weights(p, ab, method, cap=cap, n_random=1, rng=np.random.default_rng(0))
+    found = inverse.design_weights(p, ab, method, cap=cap, n_random=1, rng=np.random.default_rng(0))
     bound = {"no-overshoot": inverse.no_overshoot_bound, "stability": inverse.stability_bound}[cap]
-    top = bound(p, ab, wt.METHODS[method])
+    top = bound(p, ab, METHODS[method])
     for weights in (found.weights, *(w for _, _, w in found.starts)):
         assert np.all(weights <= top * (1.0 + 1e-9))
-        steps = wt.METHODS[method](p, ab, weights)
+        steps = METHODS[method](p, ab, weights)
         G = np.stack([steps.P[s - 1] + steps.Q[s - 1] * p.slope(ab[s]) for s in range(1, 11)])
         assert G.min() >= lowest - 1e-9
     assert found.objective >= 0.99 * tuned("A", 10).objective or method != "dps"
@@ -296,7 +297,7 @@ def test_tikhonov_keeps_the_weights_near_the_reference():
     p, ab = setting("A", 25)
     distance, loss, spread = [], [], []
     for tikhonov in (0.0, 1e-3, 1e-2, 1.0, 1e4):
-        found = wt.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
+        found = inverse.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
         distance.append(np.sum(np.log(found.weights / found.reference) ** 2))
         loss.append(found.objective)
         values = [
@@ -319,7 +320,9 @@ def test_tikhonov_keeps_the_weights_near_the_reference():
 def test_random_starts_follow_their_generator():
     p, ab = setting("B", 5)
     made = [
-        wt.design_weights(p, ab, n_random=2, rng=np.random.default_rng(seed), max_iter=0).starts[2:]
+        inverse.design_weights(
+            p, ab, n_random=2, rng=np.random.default_rng(seed), max_iter=0
+        ).starts[2:]
         for seed in (0, 0, 1)
     ]
     weights = [[w for _, _, w in starts] for starts in made]
@@ -332,8 +335,8 @@ def test_penalised_design_is_a_stationary_point():
     """Of the sum of distance and penalty, and away from the cap."""
     p, ab = setting("B", 6)
     tikhonov = 0.05
-    found = wt.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
-    _, grad = wt.objective_and_grad(p, ab, found.weights)
+    found = inverse.design_weights(p, ab, cap="no-overshoot", tikhonov=tikhonov)
+    _, grad = inverse.objective_and_grad(p, ab, found.weights)
     x = np.log(found.weights / found.reference)
     slope = grad * found.weights + 2.0 * tikhonov * x
     free = found.weights < inverse.no_overshoot_bound(p, ab) * (1.0 - 1e-6)
@@ -348,7 +351,7 @@ def test_penalty_decides_between_starts():
     far = tuned("B", 5).weights
     kept = {}
     for tikhonov in (0.0, 10.0):
-        found = wt.design_weights(p, ab, tikhonov=tikhonov, starts={"far": far}, max_iter=0)
+        found = inverse.design_weights(p, ab, tikhonov=tikhonov, starts={"far": far}, max_iter=0)
         kept[tikhonov] = found.weights
         total = [
             v + tikhonov * np.sum(np.log(w / found.reference) ** 2) for _, v, w in found.starts
@@ -360,27 +363,27 @@ def test_penalty_decides_between_starts():
 def test_starts_are_kept_and_named():
     p, ab = setting("A", 5)
     extra = {"mine": np.full(5, 0.4), "wild": np.full(5, 1e9)}
-    found = wt.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
+    found = inverse.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
     names = [name for name, _, _ in found.starts]
     assert names == ["reference", "normalised", "mine", "wild", "random 0", "random 1"]
     for _, value, weights in found.starts:
         assert value == pytest.approx(w2(p, ab, gains.dps(p, ab, weights)), rel=1e-9)
     assert found.objective == pytest.approx(min(v for _, v, _ in found.starts), rel=1e-9)
-    again = wt.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
+    again = inverse.design_weights(p, ab, starts=extra, n_random=2, rng=np.random.default_rng(1))
     np.testing.assert_array_equal(again.weights, found.weights)
     assert found.n_eval >= found.n_iter > 0
     # Restarting at the optimum stays there.
-    warm = wt.design_weights(p, ab, starts={"before": found.weights})
+    warm = inverse.design_weights(p, ab, starts={"before": found.weights})
     assert warm.objective <= found.objective * (1.0 + 1e-6)
 
 
 def test_bins_give_nearly_the_weights_of_all_modes():
     f = np.fft.fftfreq(32)
     f2 = f[:, None] ** 2 + f**2
-    p = ps.make_problem(1.0 / (1e-3 + f2), np.exp(-30.0 * f2), 0.1)
+    p = inverse.make_problem(1.0 / (1e-3 + f2), np.exp(-30.0 * f2), 0.1)
     ab = oracle.schedule(8)
-    full = wt.design_weights(p, ab)
-    rough = wt.design_weights(p, ab, n_bins=64)
+    full = inverse.design_weights(p, ab)
+    rough = inverse.design_weights(p, ab, n_bins=64)
     assert rough.objective == pytest.approx(w2(p, ab, gains.dps(p, ab, rough.weights)), rel=1e-9)
     assert rough.objective == pytest.approx(full.objective, rel=0.02)
 
@@ -388,26 +391,26 @@ def test_bins_give_nearly_the_weights_of_all_modes():
 def test_family_is_continued_from_fewer_steps():
     p, _ = setting("A", 5)
     schedules = {S: oracle.schedule(S) for S in (10, 5)}
-    found = wt.design_family(p, schedules)
+    found = inverse.design_family(p, schedules)
     assert list(found) == [5, 10]
     assert "S = 5" in [name for name, _, _ in found[10].starts]
-    alone = wt.design_weights(p, schedules[10])
+    alone = inverse.design_weights(p, schedules[10])
     assert found[10].objective <= alone.objective * (1.0 + 1e-9)
 
 
 def test_interpolation_between_numbers_of_steps():
     ab, onto = oracle.schedule(10), oracle.schedule(25)
     weights = np.geomspace(0.2, 3.0, 10)
-    same = wt.interpolate_weights(weights, ab, ab)
+    same = inverse.interpolate_weights(weights, ab, ab)
     np.testing.assert_allclose(same, weights, rtol=1e-12)
-    np.testing.assert_allclose(wt.interpolate_weights(weights, ab, ab, rescale=False), weights)
+    np.testing.assert_allclose(inverse.interpolate_weights(weights, ab, ab, rescale=False), weights)
     # Weights that are a multiple of kappa stay that multiple.
-    got = wt.interpolate_weights(0.7 * gains.kappa(ab), ab, onto)
+    got = inverse.interpolate_weights(0.7 * gains.kappa(ab), ab, onto)
     np.testing.assert_allclose(got, 0.7 * gains.kappa(onto), rtol=1e-12)
     # Copied, they are read at the same share of the steps, on a logarithmic scale.
-    copied = wt.interpolate_weights(weights, ab, oracle.schedule(5), rescale=False)
+    copied = inverse.interpolate_weights(weights, ab, oracle.schedule(5), rescale=False)
     np.testing.assert_allclose(copied, weights[1::2], rtol=1e-12)
-    middle = wt.interpolate_weights(
+    middle = inverse.interpolate_weights(
         [1.0, 4.0], oracle.schedule(2), oracle.schedule(4), rescale=False
     )
     np.testing.assert_allclose(middle, [1.0, 1.0, 2.0, 4.0])
@@ -415,7 +418,7 @@ def test_interpolation_between_numbers_of_steps():
     sigma = [np.sqrt((1 - v[1:]) / v[1:]) for v in (ab, onto)]
     slanted = gains.kappa(ab) * sigma[0] ** 0.3
     inside = (sigma[1] >= sigma[0][0]) & (sigma[1] <= sigma[0][-1])
-    got = wt.interpolate_weights(slanted, ab, onto)
+    got = inverse.interpolate_weights(slanted, ab, onto)
     np.testing.assert_allclose(
         got[inside], (gains.kappa(onto) * sigma[1] ** 0.3)[inside], rtol=1e-10
     )
@@ -442,22 +445,22 @@ def test_interpolation_between_numbers_of_steps():
 def test_bad_designs_are_refused(name, options):
     p, ab = setting("B", 3)
     with pytest.raises(ValueError, match=rf"^{name}"):
-        wt.design_weights(p, ab, **options)
+        inverse.design_weights(p, ab, **options)
 
 
 def test_other_bad_arguments_are_refused():
     p, ab = setting("B", 3)
     with pytest.raises(ValueError, match=r"^weights must hold one weight per step, 3"):
-        wt.objective_and_grad(p, ab, np.ones(4))
+        inverse.objective_and_grad(p, ab, np.ones(4))
     with pytest.raises(ValueError, match=r"^weights\[1\]"):
-        wt.objective_and_grad(p, ab, [1.0, -1.0, 1.0])
+        inverse.objective_and_grad(p, ab, [1.0, -1.0, 1.0])
     with pytest.raises(ValueError, match=r"^method must be one of"):
-        wt.objective_and_grad(p, ab, np.ones(3), "magic")
+        inverse.objective_and_grad(p, ab, np.ones(3), "magic")
     with pytest.raises(ValueError, match=r"^alpha_bar must decrease"):
-        wt.design_weights(p, [1.0, 0.3, 0.5])
+        inverse.design_weights(p, [1.0, 0.3, 0.5])
     with pytest.raises(ValueError, match=r"^weights must be positive"):
-        wt.interpolate_weights([0.0, 1.0, 1.0], ab, ab)
+        inverse.interpolate_weights([0.0, 1.0, 1.0], ab, ab)
     with pytest.raises(ValueError, match=r"^onto"):
-        wt.interpolate_weights(np.ones(3), ab, [1.0, 2.0])
+        inverse.interpolate_weights(np.ones(3), ab, [1.0, 2.0])
     with pytest.raises(ValueError, match=r"^problem.h must be real"):
-        wt.recursion(p, ab, gains.prior(p, ab))
+        inverse.recursion(p, ab, gains.prior(p, ab))

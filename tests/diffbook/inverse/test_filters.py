@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import oracles_posterior as oracle
@@ -55,7 +54,6 @@ CASES = {
 }
 over_small = pytest.mark.parametrize("setting", SMALL)
 over_cases = pytest.mark.parametrize("case", CASES)
-MEASURES = ("w2_squared", "mse", "consistency", "perception", "kl")
 
 
 def weights_of(method: str, S: int) -> dict:
@@ -176,27 +174,6 @@ def test_shared_schedule_ends_at_the_denoisers_answer():
 # --- problem ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", "ABC")
-def test_posterior_of_the_reference_problems(name):
-    p = library(oracle.problem(name))
-    assert p.mmse == pytest.approx(oracle.D_MIN[name], rel=1e-6)
-    assert p.count @ p.lam == pytest.approx(64.0, rel=1e-12)
-    assert p.d == 64
-
-
-@over_small
-def test_wiener_gain_and_posterior_covariance(setting):
-    g = SMALL[setting]
-    p = library(g)
-    K, C = dense(g, oracle.schedule(1), "prior").posterior
-    np.testing.assert_allclose(oracle.circulant(p.K), K, atol=1e-12)
-    np.testing.assert_allclose(oracle.circulant(p.lam_p), C, atol=1e-12)
-    np.testing.assert_allclose(p.rho, np.real(p.K * p.h), atol=1e-12)
-    y = np.random.default_rng(0).standard_normal((4, g.d))
-    mean = g.mu0 + (y - g.H @ g.mu0) @ K.T
-    np.testing.assert_allclose(p.mean_given(fft(y)), fft(mean), atol=1e-12)
-
-
 def zero_or(low, high):
     return st.one_of(st.just(0.0), st.floats(low, high))
 
@@ -209,19 +186,6 @@ spectra = st.integers(1, 6).flatmap(
     )
 )
 noises = zero_or(1e-3, 5.0)
-
-
-@FAST
-@given(spectra, noises, st.floats(1e-4, 0.9999))
-def test_ranges_of_a_random_problem(spectrum, sigma_y, ab):
-    lam, modulus, phase = map(np.array, spectrum)
-    p = ps.make_problem(lam, modulus * np.exp(1j * phase), sigma_y)
-    assert np.all((p.rho >= 0.0) & (p.rho <= 1.0 + 1e-12))
-    assert np.all((p.lam_p >= 0.0) & (p.lam_p <= lam))
-    np.testing.assert_allclose(p.lam_p, lam * (1.0 - p.rho), atol=1e-9 * max(lam.max(), 1e-300))
-    v, w = p.var_x0(ab), p.slope(ab)
-    assert np.all((v >= 0.0) & (v <= lam * (1.0 + 1e-12)))
-    np.testing.assert_allclose((1.0 - ab) * w / np.sqrt(ab), v, rtol=1e-12, atol=1e-300)
 
 
 @FAST
@@ -466,106 +430,7 @@ def test_distortion_perception_identities(name):
         assert bounds["p_max"] == pytest.approx(oracle.P_MAX_A, rel=1e-4)
 
 
-# --- merging and binning ----------------------------------------------------------------------
-
-
-def measures(t) -> np.ndarray:
-    return np.array([*(getattr(t, k) for k in MEASURES), *t.coverage([0.5, 0.9])])
-
-
-@over_cases
-def test_merging_leaves_every_measure_unchanged(case):
-    """1-D pairs, 2-D octets; complex h, whose phase goes into y."""
-    ab = oracle.schedule(5)
-    f = np.fft.fftfreq(8)
-    f2 = f[:, None] ** 2 + f**2
-    lam = 1.0 / (0.01 + f2)
-    h = np.exp(-4.0 * f2 - 2j * np.pi * (0.3 * f[:, None] + 0.7 * f))
-    mu0 = np.fft.fft2(np.random.default_rng(0).standard_normal((8, 8)), norm="ortho")
-    for p, size in (
-        (library(oracle.problem("A")), 33),
-        (ps.make_problem(lam, h, 0.2, mu0), 15),
-    ):
-        m = ps.merged(p)
-        assert m.lam.size == size
-        assert m.d == 64
-        assert not np.iscomplexobj(m.h)
-        got, expected = (
-            measures(ps.compose(q, ab, steps_of(q, ab, case))) for q in (m, p)
-        )  # fmt: skip
-        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-20)
-
-
-@over_cases
-def test_complex_transfer_equals_its_modulus(case):
-    """The phase of h moves into y: same variances and errors, D3 turned by the phase."""
-    ab, p = oracle.schedule(5), library(SMALL["even"])
-    q = replace(p, h=np.abs(p.h))
-    t, u = (ps.compose(r, ab, steps_of(r, ab, case)) for r in (p, q))
-    phase = np.exp(-1j * np.angle(p.h))
-    np.testing.assert_allclose(t.D3, phase * u.D3, atol=1e-12)
-    np.testing.assert_allclose(t.V, u.V, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(measures(t), measures(u), rtol=1e-9, atol=1e-20)
-
-
-def test_merging_keeps_different_modes_apart():
-    p = ps.make_problem([1.0, 1.0, 1.0 + 1e-8, 0.0, 0.0], [1.0, -1.0, 1.0, 0.5, 0.5], 0.1)
-    m = ps.merged(p)
-    order = np.argsort(m.lam)
-    np.testing.assert_array_equal(m.count[order], [2.0, 2.0, 1.0])
-    np.testing.assert_allclose(m.lam[order], [0.0, 1.0, 1.0 + 1e-8], rtol=0, atol=1e-15)
-    again = ps.merged(m)
-    np.testing.assert_array_equal(again.count, m.count)
-
-
-@FAST
-@given(spectra, st.floats(0.0, 2.0), st.integers(1, 40))
-def test_grouping_keeps_the_total_power(spectrum, sigma_y, n_bins):
-    lam, modulus, phase = map(np.array, spectrum)
-    p = ps.make_problem(lam, modulus * np.exp(1j * phase), sigma_y, mu0=1.0 + np.arange(len(lam)))
-    for q in (ps.merged(p), ps.binned(p, n_bins)):
-        assert q.count.sum() == pytest.approx(len(lam), rel=1e-12)
-        for get in (lambda r: r.lam, lambda r: np.abs(r.h) ** 2, lambda r: np.abs(r.mu0) ** 2):
-            assert q.count @ get(q) == pytest.approx(p.count @ get(p), rel=1e-9, abs=1e-12)
-
-
-def test_bins_get_close_to_all_modes():
-    f = np.fft.fftfreq(32)
-    f2 = f[:, None] ** 2 + f**2
-    p = ps.make_problem(1.0 / (1e-3 + f2), np.exp(-30.0 * f2), 0.1)
-    ab = oracle.schedule(10)
-    exact = ps.compose(p, ab, gains.ideal(p, ab)).w2_squared
-    gap = []
-    for n_bins in (8, 32, 256):
-        q = ps.binned(p, n_bins)
-        gap.append(abs(ps.compose(q, ab, gains.ideal(q, ab)).w2_squared / exact - 1.0))
-        assert q.lam.size < n_bins**2
-    assert gap[2] < 1e-3 < gap[0] < 0.2
-    assert ps.binned(p, 1).lam.size == 1
-
-
 # --- what is refused --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        ("prior", ([1.0, -1.0], 1.0, 0.1)),
-        ("prior", ([1.0, np.nan], 1.0, 0.1)),
-        ("prior", ([], 1.0, 0.1)),
-        ("prior", (GaussianPrior.from_covariance(np.diag([1.0, 2.0, 3.0])), 1.0, 0.1)),
-        ("h", ([1.0, 2.0], [1.0, 2.0, 3.0], 0.1)),
-        ("h", ([1.0, 2.0], [1.0, np.inf], 0.1)),
-        ("sigma_y", ([1.0, 2.0], 1.0, -0.1)),
-        ("sigma_y", ([1.0, 2.0], 1.0, np.nan)),
-        ("mu0", ([1.0, 2.0], 1.0, 0.1, [0.0, 1.0, 2.0])),
-        ("mu0", ([1.0, 2.0], 1.0, 0.1, np.inf)),
-        ("mu0", (GaussianPrior.from_spectrum(np.ones(3)), 1.0, 0.1, 0.5)),
-    ],
-)
-def test_bad_problems_are_refused(name, arguments):
-    with pytest.raises(ValueError, match=rf"^{name}"):
-        ps.make_problem(*arguments)
 
 
 def test_other_bad_arguments_are_refused():

@@ -16,7 +16,6 @@ from diffbook.priors import distances as ds
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import (
     Transfer,
-    continuous_limit,
     ddim_gain,
     flow_gain,
     step_coefficients,
@@ -56,6 +55,28 @@ def close(actual, expected, tolerance: float = 1e-10) -> None:
     """Largest relative error per array."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert np.all(np.abs(actual - expected) <= tolerance * np.abs(expected) + 1e-300)
+
+
+def continuous_limit(lam, schedule, *, eta=0.0, process="vp") -> Transfer:
+    """Output and initial noise in the limit of infinitely many steps between a schedule's ends.
+
+    In y coordinates the mean response tends to ``(V_0 / V_S)^((1 + eta^2) / 2)`` and the variance
+    to ``V_0 (1 - (V_0 / V_S)^(eta^2) (1 - v_S / V_S))`` with ``V_s = lam + sigma_s^2`` and initial
+    variance ``v_S``: what remains of the error is the ends' alone.
+    """
+    lam = np.asarray(lam, dtype=float)
+    sigma, scale = (a[[0, -1]] for a in sigma_and_scale(schedule, process))
+    V0, VS = (lam + s**2 for s in sigma)
+    start = 1.0 / scale[1] ** 2 if process == "vp" else sigma[1] ** 2
+    gain = (V0 / VS) ** (0.5 * (1.0 + eta**2))
+    var = V0 * (1.0 - (V0 / VS) ** (eta**2) * (1.0 - start / VS))
+    ones = np.ones_like(lam)
+    return Transfer(
+        np.stack([gain * scale[0] / scale[1], ones]),
+        np.stack([scale[0] * (1.0 - gain), 0.0 * ones]),
+        np.stack([var * scale[0] ** 2, start * scale[1] ** 2 * ones]),
+        lam,
+    )
 
 
 # --- DDIM -------------------------------------------------------------------------------------
@@ -393,8 +414,6 @@ GOOD = [0.9, 0.1]
         (lambda: transfer([1.0], GOOD, eta=np.nan), "eta must lie"),
         (lambda: transfer([1.0], GOOD, process="VP"), "process must be 'vp' or 've', got 'VP'"),
         (lambda: sigma_and_scale([0.1, 0.9], "edm"), "process must be 'vp' or 've', got 'edm'"),
-        (lambda: continuous_limit([1.0], GOOD, process="x"), "process must be"),
-        (lambda: continuous_limit([0.0], [0.0, 1.0], process="ve"), "limit needs lam > 0"),
         (lambda: ddim_gain([-1.0], GOOD), "lam must be"),
         (lambda: ddim_gain([1.0], GOOD[::-1]), r"alpha_bar\[1\]"),
         (lambda: flow_gain([1.0], GOOD[::-1]), r"alpha_bar\[1\]"),
@@ -453,5 +472,21 @@ def test_modes_without_variance_end_at_the_mean():
     t = transfer([0.0, 1.0], sc.ddpm_respaced(5))
     assert t.D1[0] == 0.0
     assert t.D2[0] == 1.0
-    with pytest.raises(ValueError, match="limit needs lam > 0"):
-        continuous_limit([0.0], sc.ddpm_respaced(5))
+
+
+def test_ddim_coefficients():
+    row = step_coefficients([0.9, 0.2], "vp", 0.0)[0]
+    a = np.sqrt(0.1 / 0.8)
+    np.testing.assert_allclose(row, [a, np.sqrt(0.9) - np.sqrt(0.2) * a, 0.0], rtol=1e-14)
+    a, b, c = step_coefficients([0.9, 0.2], "vp", 1.0)[0]
+    al = 0.2 / 0.9
+    assert a == pytest.approx(np.sqrt(al) * 0.1 / 0.8)
+    assert b == pytest.approx(np.sqrt(0.9) * (1 - al) / 0.8)
+    assert c**2 == pytest.approx(0.1 * (1 - al) / 0.8)
+
+
+def test_coefficients_of_a_single_long_ddpm_step_keep_their_digits():
+    a, b, c = step_coefficients([1e-3, 1e5], "ve", 1.0)[0]
+    assert a == pytest.approx(1e-16, rel=1e-12)
+    assert b == pytest.approx(1.0)
+    assert c == pytest.approx(1e-3)

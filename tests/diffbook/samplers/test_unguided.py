@@ -294,19 +294,6 @@ def test_samplers_are_differentiable():
 # --- noise ------------------------------------------------------------------------------------
 
 
-def test_a_samples_noise_depends_on_its_own_seed_only():
-    together, alone = sm.initial_noise([7, 8, 9], (2, 5)), sm.initial_noise([8], (2, 5))
-    assert together.shape == (3, 2, 5)
-    np.testing.assert_array_equal(together[1], alone[0])
-    many, one = sm.step_noise([7, 8, 9]), sm.step_noise([8])
-    for s in (1, 4):
-        np.testing.assert_array_equal(many(s, together)[1], one(s, alone)[0])
-    # One-pass iterators must serve every step.
-    seeds = sm.step_noise(iter([7, 8, 9]))
-    np.testing.assert_array_equal(seeds(1, together), many(1, together))
-    np.testing.assert_array_equal(seeds(2, together), many(2, together))
-
-
 @over_all
 def test_samples_do_not_depend_on_the_batch(name):
     schedule = sc.linear_beta(10)
@@ -316,33 +303,6 @@ def test_samples_do_not_depend_on_the_batch(name):
         return ALL[name](PRIOR.denoise, x_T, schedule, noise=sm.step_noise(seeds)).sample
 
     np.testing.assert_allclose(run([4, 5, 6])[1:2], run([5]), atol=1e-13)
-
-
-def test_noise_is_standard_normal_and_independent_between_streams():
-    x = sm.initial_noise(range(40), (500,))
-    noise = sm.step_noise(range(40))
-    streams = np.stack([x, noise(1, x), noise(2, x), noise(3, x)]).reshape(4, -1)
-    n = streams.shape[1]
-    assert np.abs(streams.mean(1)).max() < 4.5 / np.sqrt(n)
-    correlation = np.corrcoef(streams) - np.eye(4)
-    assert np.abs(correlation).max() < 4.5 / np.sqrt(n)
-    np.testing.assert_allclose(streams.std(1), 1.0, atol=4.5 / np.sqrt(2 * n))
-
-
-def test_noise_is_made_like_the_array():
-    like = torch.zeros(2, 3, dtype=torch.float32)
-    x = sm.initial_noise([0, 1], (3,), like=like)
-    assert isinstance(x, torch.Tensor)
-    assert x.dtype == torch.float32
-    np.testing.assert_allclose(x, sm.initial_noise([0, 1], (3,)), rtol=1e-6)
-    z = sm.step_noise([0, 1])(3, like)
-    assert z.dtype == torch.float32
-    assert tuple(z.shape) == (2, 3)
-
-
-def test_step_noise_refuses_another_batch():
-    with pytest.raises(ValueError, match="noise has 2 seeds for a batch of 3"):
-        sm.step_noise([0, 1])(1, start(3))
 
 
 # --- what is reported -------------------------------------------------------------------------
@@ -375,99 +335,6 @@ def test_trajectory_callback_and_nfe(name, process):
     plain = ALL[name](denoiser, x_T, schedule, **kwargs)
     assert plain.trajectory is None
     np.testing.assert_array_equal(plain.sample, result.sample)
-
-
-def test_ddim_coefficients():
-    row = sm.step_coefficients([0.9, 0.2], "vp", 0.0)[0]
-    a = np.sqrt(0.1 / 0.8)
-    np.testing.assert_allclose(row, [a, np.sqrt(0.9) - np.sqrt(0.2) * a, 0.0], rtol=1e-14)
-    a, b, c = sm.step_coefficients([0.9, 0.2], "vp", 1.0)[0]
-    al = 0.2 / 0.9
-    assert a == pytest.approx(np.sqrt(al) * 0.1 / 0.8)
-    assert b == pytest.approx(np.sqrt(0.9) * (1 - al) / 0.8)
-    assert c**2 == pytest.approx(0.1 * (1 - al) / 0.8)
-
-
-def test_coefficients_of_a_single_long_ddpm_step_keep_their_digits():
-    a, b, c = sm.step_coefficients([1e-3, 1e5], "ve", 1.0)[0]
-    assert a == pytest.approx(1e-16, rel=1e-12)
-    assert b == pytest.approx(1.0)
-    assert c == pytest.approx(1e-3)
-
-
-# --- adapters ---------------------------------------------------------------------------------
-
-
-def test_adapters_turn_models_into_denoisers():
-    x, ab = start(), 0.37
-    x0 = PRIOR.denoise(x, ab)
-    eps = (x - np.sqrt(ab) * x0) / np.sqrt(1 - ab)
-    v = np.sqrt(ab) * eps - np.sqrt(1 - ab) * x0
-    np.testing.assert_allclose(sm.x0_from_eps(lambda x, ab, c: eps)(x, ab), x0, atol=1e-12)
-    np.testing.assert_allclose(sm.x0_from_v(lambda x, ab, c: v)(x, ab), x0, atol=1e-12)
-    np.testing.assert_allclose(sm.vp_from_ve(PRIOR.denoise_ve)(x, ab), x0, atol=1e-12)
-    sigma = np.sqrt((1 - ab) / ab)
-    np.testing.assert_allclose(
-        sm.ve_from_vp(PRIOR.denoise)(x, sigma), PRIOR.denoise_ve(x, sigma), atol=1e-12
-    )
-
-
-@over_deterministic
-def test_an_adapted_denoiser_samples_the_same(name):
-    x_T, alpha_bar = start(), sc.cosine(6)
-    expected = ALL[name](PRIOR.denoise, x_T, alpha_bar).sample
-    adapted = ALL[name](sm.vp_from_ve(PRIOR.denoise_ve), x_T, alpha_bar).sample
-    np.testing.assert_allclose(adapted, expected, atol=1e-11)
-
-
-@pytest.mark.parametrize(
-    "adapter",
-    [sm.vp_from_ve, sm.ve_from_vp, sm.x0_from_eps, sm.x0_from_v],
-    ids=lambda f: f.__name__,
-)
-def test_adapters_pass_the_condition_on_and_keep_torch(adapter):
-    conditions = []
-
-    def model(x, level, cond):
-        assert type(level) is float
-        conditions.append(cond)
-        return x
-
-    x = torch.ones(2, 3)
-    out = adapter(model)(x, 0.5, cond="a cat")
-    assert conditions == ["a cat"]
-    assert out.dtype == torch.float32
-
-
-def test_at_timesteps_finds_the_index_of_a_level():
-    chain, seen = sc.ddpm_chain(), []
-
-    def model(x, t, cond):
-        seen.append((t, cond))
-        return x
-
-    levelled = sm.at_timesteps(model, chain)
-    for t in (0, 10, 999):
-        levelled(start(), float(chain[t]), cond=t)
-    assert seen == [(0, 0), (10, 10), (999, 999)]
-    with pytest.raises(ValueError, match=r"alpha_bar_t = 0\.5 is no training level.*t = 258"):
-        levelled(start(), 0.5)
-    with pytest.raises(ValueError, match=r"alpha_bar_train\[1\]"):
-        sm.at_timesteps(model, chain[::-1])
-
-
-def test_a_discrete_eps_model_samples_on_nearest_timesteps():
-    """The whole chain of adapters: wanted schedule, training levels, eps-network, sampler."""
-    chain = sc.ddpm_chain()
-
-    def eps_model(x, t, cond):
-        ab = float(chain[t])
-        return (x - ab**0.5 * PRIOR.denoise(x, ab)) / (1 - ab) ** 0.5
-
-    _, used = sc.nearest_timesteps(sc.sigma_to_alpha_bar(sc.edm(12, *sc.sigma_range())), chain)
-    x_T = start()
-    out = sm.ddim(sm.x0_from_eps(sm.at_timesteps(eps_model, chain)), x_T, used).sample
-    np.testing.assert_allclose(out, sm.ddim(PRIOR.denoise, x_T, used).sample, atol=1e-9)
 
 
 # --- what is refused --------------------------------------------------------------------------

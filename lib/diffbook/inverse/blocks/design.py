@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize, minimize_scalar
 
 from diffbook.inverse.blocks.chain import Chain, Method
 from diffbook.inverse.blocks.problem import BlockProblem, merged
-from diffbook.inverse.design import Cap, WeightDesign, check_regularisation
-from diffbook.inverse.gains import check_weights
+from diffbook.inverse.design import Cap, WeightDesign, check_search, descend, more_starts
+from diffbook.inverse.rules import search
 
 Array = NDArray[np.float64]
 
@@ -33,15 +32,7 @@ def best_normalised(problem: BlockProblem, alpha_bar: ArrayLike) -> tuple[float,
 
 
 def _best_normalised(chain: Chain) -> tuple[float, float]:
-    def loss(x: float) -> float:
-        return chain.value(chain.normalised(np.exp(x)))
-
-    grid = np.linspace(np.log(1e-2), np.log(1e1), 13)
-    i = int(np.clip(np.argmin([loss(x) for x in grid]), 1, len(grid) - 2))
-    found = minimize_scalar(
-        loss, bounds=(grid[i - 1], grid[i + 1]), method="bounded", options={"xatol": 1e-5}
-    )
-    return float(np.exp(found.x)), float(found.fun)
+    return search(lambda zeta: chain.value(chain.normalised(zeta)), 1e-2, 1e1, 13, 1e-5)
 
 
 def design_weights(
@@ -91,14 +82,8 @@ def design_weights(
     ValueError
         Naming the argument at fault.
     """
-    check_regularisation(cap, tikhonov)
-    if n_random > 0 and rng is None:
-        raise ValueError("rng is needed for random starts")
+    check_search(cap, tikhonov, n_random, rng)
     chain = Chain(merged(problem), alpha_bar, method)
-    given = {
-        name: check_weights(start, chain.S, f"starts[{name!r}]").ravel()
-        for name, start in (starts or {}).items()
-    }
     reference = chain.reference()
     if not np.all(reference > 0):
         raise ValueError(
@@ -114,32 +99,11 @@ def design_weights(
     if method == "dps":
         best, _ = _best_normalised(chain)
         candidates["normalised"] = np.log(chain.normalised(best) / reference)
-    for name, weights in given.items():
-        candidates[name] = np.log(np.maximum(weights, 1e-300) / reference)
-    for i in range(n_random):
-        candidates[f"random {i}"] = 1.5 * rng.standard_normal(chain.S)
-
-    def fun(x: Array) -> tuple[float, Array]:
-        # The logarithm makes scipy's tests relative.
-        weights = reference * np.exp(x)
-        value, grad = chain.value_and_grad(weights)
-        total = value + tikhonov * x @ x
-        return np.log(total), (grad * weights + 2.0 * tikhonov * x) / total
-
-    found, n_iter, n_eval = [], 0, 0
-    for name, x in candidates.items():
-        result = minimize(
-            fun, np.clip(x, BOX[0], stable), jac=True, method="L-BFGS-B",
-            bounds=[(BOX[0], float(b)) for b in high],
-            options={"maxiter": max_iter, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-6},
-        )  # fmt: skip
-        found.append((name, result.x, float(result.fun)))
-        n_iter, n_eval = n_iter + result.nit, n_eval + result.nfev
-    reached = [
-        (name, chain.value(reference * np.exp(x)), reference * np.exp(x)) for name, x, _ in found
-    ]
-    _, objective, weights = reached[int(np.argmin([value for *_, value in found]))]
-    return WeightDesign(weights, objective, reference, reached, n_iter, n_eval)
+    candidates |= more_starts(reference, starts, n_random, rng)
+    candidates = {name: np.clip(x, BOX[0], stable) for name, x in candidates.items()}
+    return descend(
+        chain.value_and_grad, reference, candidates, BOX[0], high, tikhonov, max_iter, ftol=1e-10
+    )
 
 
 class SurrogateReport(NamedTuple):

@@ -60,7 +60,7 @@ def prior(problem: BlockProblem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> G
 
 
 def ideal(problem: BlockProblem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Gains:
-    """DDIM with the exact conditional denoiser, see `ideal_denoiser`."""
+    """DDIM with the exact conditional denoiser ``E[x0 | x_s, y]``."""
     a, b, C2 = (v.ravel() for v in ddim_coefficients(alpha_bar, eta))
     kalman = [_kalman(problem, ab) for ab in levels(alpha_bar)[0].ravel()]
     return Gains(a, b, C2, b[:, None, None, None] * np.stack(kalman))
@@ -69,22 +69,6 @@ def ideal(problem: BlockProblem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> G
 def _kalman(problem: BlockProblem, ab: float) -> NDArray:
     """Gain of ``E[x0 | x_t, y]`` on the residual: condition N(x0_hat, V_t) on y."""
     return replace(problem, lam=problem.var_x0(ab)).K
-
-
-def ideal_denoiser(problem: BlockProblem, alpha_bar_t: float) -> tuple[NDArray, NDArray, NDArray]:
-    """Exact conditional denoiser ``E[x0 | x_t, y] = A_x x_t + A_mu mu0 + A_y y`` of every block.
-
-    Returns
-    -------
-    A_x, A_mu : ndarray, shape (m, g, g)
-    A_y : ndarray, shape (m, g, q)
-    """
-    if not 0.0 < alpha_bar_t < 1.0:
-        raise ValueError(f"alpha_bar_t must lie in (0, 1), got {alpha_bar_t!r}")
-    A_y = _kalman(problem, alpha_bar_t)
-    rest = np.eye(problem.lam.shape[1]) - A_y @ problem.H
-    w = problem.slope(alpha_bar_t)[:, None]
-    return rest * w, rest * (1.0 - np.sqrt(alpha_bar_t) * w), A_y
 
 
 def dps(

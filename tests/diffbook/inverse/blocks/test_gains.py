@@ -63,17 +63,17 @@ def test_mean_identity(name, method):
 
 
 @over_cases
-def test_ideal_denoiser_is_the_precision_form(name):
+def test_ideal_step_to_the_clean_end_is_the_precision_form(name):
     case, rng = CASES[name], np.random.default_rng(1)
     ab, sy2 = 0.3, case.p.sigma_y**2
     x, y = rng.standard_normal((2, case.d)), rng.standard_normal((2, case.q))
     prec = np.linalg.inv(case.cov)
     left = prec + ab / (1 - ab) * np.eye(case.d) + case.H.T @ case.H / sy2
     right = prec @ case.mu + np.sqrt(ab) / (1 - ab) * x + y @ case.H / sy2
-    A_x, A_mu, A_y = bs.ideal_denoiser(case.p, ab)
-    blocks = np.einsum("mij,nmj->nmi", A_x, case.x_blocks(x))
-    blocks = blocks + np.einsum("mij,mj->mi", A_mu, case.p.mu0)
-    blocks = blocks + np.einsum("mij,nmj->nmi", A_y, case.y_blocks(y))
+    t = bs.compose(case.p, [1.0, ab], bs.ideal(case.p, [1.0, ab]))
+    blocks = np.einsum("mij,nmj->nmi", t.D1, case.x_blocks(x))
+    blocks = blocks + np.einsum("mij,mj->mi", t.D2, case.p.mu0)
+    blocks = blocks + np.einsum("mij,nmj->nmi", t.D3, case.y_blocks(y))
     np.testing.assert_allclose(case.to_signal(blocks), np.linalg.solve(left, right.T).T, atol=1e-10)
 
 
@@ -233,7 +233,6 @@ P = bl.from_downsampling(PRIOR, 2, None, 0.1)
         (lambda: bs.ideal(P, AB, eta=1.5), "eta"),
         (lambda: bs.ddnm(P, AB, eta=-0.1), "eta"),
         (lambda: bs.diffpir(P, AB, WEIGHTS, zeta=2.0), "zeta"),
-        (lambda: bs.ideal_denoiser(P, 1.0), "alpha_bar_t"),
         (lambda: bs.dps(P, AB, WEIGHTS[1:]), "weights"),
         (lambda: bs.dps(P, AB, -WEIGHTS), "weights"),
         (lambda: bs.pigdm(P, AB, np.inf * WEIGHTS), "weights"),

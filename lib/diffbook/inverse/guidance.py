@@ -1,4 +1,4 @@
-"""What guided samplers share: checked arguments, the walk over the steps, and unguided steps.
+"""What guided samplers share: checked arguments, the denoiser's Jacobian, unguided steps.
 
 The samplers themselves are in `diffbook.inverse.published`.
 """
@@ -16,23 +16,23 @@ from diffbook._arrays import array_namespace
 from diffbook.inverse.exact import Vjp
 from diffbook.inverse.operators import Degradation, check_measurement
 from diffbook.samplers import protocol
-from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result
+from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result, Sampler
 from diffbook.samplers.transfer import step_coefficients
 from diffbook.schedules.levels import validate_alpha_bar
+
+Ask = Callable[[int, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Checked arguments of one call, and the walk over its steps."""
+    """Checked arguments of one call."""
 
     denoiser: Denoiser
     x_T: Any
     y: Any
     operator: Degradation
     alpha_bar: list[float]
-    noise: Noise | None
-    callback: Callback | None
-    keep_trajectory: bool
+    walking: dict[str, Any]
 
     @property
     def S(self) -> int:
@@ -49,28 +49,24 @@ class Run:
         """``sqrt(1 - alpha_bar)`` of every level."""
         return [(1.0 - ab) ** 0.5 for ab in self.alpha_bar]
 
-    def x0_hat(self, s: int, x: Any) -> Any:
-        """Answer of the denoiser at level s."""
-        return protocol.ask(self.denoiser, x, self.alpha_bar[s])
-
-    def z(self, s: int, x: Any) -> Any:
+    def z(self, s: int, x: Any, draw: Noise) -> Any:
         """Noise of the step from s, or None for a last step that ends without noise."""
-        if self.noise is None or self.alpha_bar[s - 1] == 1.0:
-            return None
-        return protocol.same_shape("noise", self.noise(s, x), x)
+        return None if self.alpha_bar[s - 1] == 1.0 else draw(s, x)
 
     def residual(self, x0: Any) -> Any:
         """``y - H x0``."""
         return self.y - self.operator.forward(x0)
 
-    def walk(self, step: Callable[[int, Any], tuple[Any, Any]], start: Any = None) -> Result:
-        """Apply ``step(s, x) -> (next x, x0_hat)`` for s = S..1."""
-        x = self.x_T if start is None else start
-        trajectory = [x] if self.keep_trajectory else None
-        for s in range(self.S, 0, -1):
-            x, x0_hat = step(s, x)
-            protocol.report(s - 1, x, self.alpha_bar, x0_hat, trajectory, self.callback)
-        return Result(x, trajectory, self.S)
+    def weights(self, weights: ArrayLike | None) -> list[float]:
+        """One finite weight a step, 1 unless given."""
+        return per_step(np.ones(self.S) if weights is None else weights, self.S)
+
+    def walk(self, step: Callable[..., tuple[Any, Any]], start: Any = None) -> Result:
+        """Walk with ``step(s, x, ask, draw)`` from the state `start`, which is x_T unless given."""
+        begin = self.x_T if start is None else start
+        return protocol.walk(
+            Sampler(lambda _: begin, step), self.denoiser, self.x_T, self.alpha_bar, **self.walking
+        )
 
 
 def prepare(
@@ -80,12 +76,7 @@ def prepare(
 ) -> Run:  # fmt: skip
     """Check everything before the first call of the denoiser."""
     levels = validate_alpha_bar(alpha_bar, allow_one=True).tolist()
-    xp = array_namespace(x_T)
-    if x_T.ndim < 2 or not xp.isdtype(x_T.dtype, "real floating"):
-        raise ValueError(
-            f"x_T must be a real floating array (n, *shape), got shape {tuple(x_T.shape)} and "
-            f"dtype {x_T.dtype}"
-        )
+    protocol.check_state(x_T)
     cut = x_T.ndim - len(operator.shape)
     if cut < 1 or tuple(x_T.shape[cut:]) != tuple(operator.shape):
         raise ValueError(
@@ -106,7 +97,8 @@ def prepare(
         raise ValueError("noise is needed for a stochastic sampler; use step_noise(seeds)")
     # A noise that the method does not use is not drawn either: drawing costs time.
     noise = noise if needs_noise else None
-    return Run(denoiser, x_T, y, operator, levels, noise, callback, keep_trajectory)
+    walking = {"noise": noise, "callback": callback, "keep_trajectory": keep_trajectory}
+    return Run(denoiser, x_T, y, operator, levels, walking)
 
 
 def per_step(values: ArrayLike, S: int, name: str = "weights", low: float = -np.inf) -> list:
@@ -132,12 +124,14 @@ def check_differentiable(x_T: Any, vjp: Vjp | None) -> None:
         )
 
 
-def linearised(run: Run, s: int, x: Any, vjp: Vjp | None) -> tuple[Any, Callable[[Any], Any]]:
+def linearised(
+    run: Run, s: int, x: Any, ask: Ask, vjp: Vjp | None
+) -> tuple[Any, Callable[[Any], Any]]:
     """Answer of the denoiser, and the product of its transposed Jacobian with a vector."""
     level = run.alpha_bar[s]
     if vjp is None:
-        return differentiated(run.denoiser, x, level)
-    return run.x0_hat(s, x), lambda v: protocol.same_shape("vjp", vjp(x, level, v), x)
+        return differentiated(lambda leaf, _: ask(s, leaf), x, level)
+    return ask(s, x), lambda v: protocol.same_shape("vjp", vjp(x, level, v), x)
 
 
 def differentiated(
@@ -160,17 +154,17 @@ def differentiated(
     return x0_hat.detach(), lambda v: torch.autograd.grad(x0_hat, leaf, v)[0]
 
 
-def ddim_steps(run: Run, eta: float) -> Callable[[int, Any, Any], Any]:
+def ddim_steps(run: Run, eta: float) -> Callable[[int, Any, Any, Noise], Any]:
     """Step of DDIM's family without guidance, ``a x + b x0_hat + c z``."""
     coefficients = step_coefficients(run.alpha_bar, "vp", eta).tolist()
 
-    def step(s: int, x: Any, x0_hat: Any) -> Any:
+    def step(s: int, x: Any, x0_hat: Any, draw: Noise) -> Any:
         a, b, c = coefficients[s - 1]
         # In place on the new array: the update must stay cheap beside the denoiser.
         x = a * x
         x += b * x0_hat
         if c > 0.0:
-            x += c * run.z(s, x)
+            x += c * draw(s, x)
         return x
 
     return step
