@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from diffbook._arrays import array_namespace
 from diffbook.inverse.exact import Vjp
 from diffbook.inverse.operators import Degradation, check_measurement
 from diffbook.samplers import protocol
