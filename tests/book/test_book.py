@@ -37,12 +37,13 @@ def _toc_files() -> list[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
     files = [toc["root"]]
     for part in toc["parts"]:
-        files += [chapter["file"] for chapter in part["chapters"]]
+        for chapter in part["chapters"]:
+            files += [chapter["file"], *(entry["file"] for entry in chapter.get("sections", []))]
     return files
 
 
 PAGES = _toc_files()
-CHAPTERS = [page for page in PAGES if re.match(r"notebooks/\d\d_", page)]
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
 VIEWS = [(page, theme, width) for page in PAGES for theme in THEMES for width in WIDTHS]
 
 
