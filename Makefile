@@ -44,11 +44,8 @@ reproduce: $(STAMP)  ## re-execute every chapter, check the claims, render the b
 	@$(BIN)/python -m press reproduce $(FORCE_FLAG)
 
 test: lint  ## run the whole test suite
-	@echo "--- library, command line, notebooks (one thread each, $(JOBS) processes)"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m "not book" \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder \
 	    --nbval --nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg" tests notebooks
-	@echo "--- rendered book"
-	$(BIN)/python -m pytest -m book tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

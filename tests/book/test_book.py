@@ -212,7 +212,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=0)
         yield browser
         browser.close()
 
@@ -253,6 +253,7 @@ def _look(browser, path: Path, theme: str, width: int) -> View:
         f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
     )
     page = context.new_page()
+    page.set_default_timeout(0)  # a busy machine is no failure
     requests: list[str] = []
     errors: list[str] = []
     local = ("file:", "data:", "blob:", "about:")
@@ -260,7 +261,7 @@ def _look(browser, path: Path, theme: str, width: int) -> View:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.goto(path.as_uri(), wait_until="load")
-    page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+    page.wait_for_selector("html[data-ready]", state="attached")
     page.evaluate("document.fonts.ready")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     name = f"{path.parent.name}-{path.stem}-{width}-{theme}.png"
@@ -327,8 +328,9 @@ def test_page_is_accessible(view, page, theme, width):
 @pytest.mark.browser
 def test_search_finds_a_word_offline(site, browser):
     page = browser.new_page()
+    page.set_default_timeout(0)  # a busy machine is no failure
     page.goto(f"{(site.html / 'search.html').as_uri()}?q=verdict", wait_until="load")
-    page.wait_for_selector("#search-results li a", timeout=30_000)
+    page.wait_for_selector("#search-results li a")
     links = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
     page.close()
     assert any("how_to_read" in link for link in links)
