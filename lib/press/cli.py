@@ -4,14 +4,13 @@ Exit status: 0 done, 1 something failed or a verdict got worse, 2 the request is
 computed), 130 and 143 interrupted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -19,9 +18,6 @@ from press import __version__, paths
 from press.judge import claims, manifests, rule
 from press.run import parameters, plans
 from press.show import pages, verdicts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _NO_TIME = "not recorded"
 

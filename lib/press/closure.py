@@ -4,15 +4,10 @@ Only names in import statements count, also inside functions. A package stands f
 modules, because its face hands on names that are asked for at run time.
 """
 
-from __future__ import annotations
-
 import ast
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 LIB = Path(__file__).resolve().parents[1]
 WINGS = ("diffbook", "press", "chapters")

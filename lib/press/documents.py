@@ -1,24 +1,20 @@
 """Files of the book: atomic writing, digests, schemas, YAML."""
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
 import os
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from press import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,20 +1,15 @@
 """What a chapter measures while it runs, and the verdicts it gives."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from press.documents import nearest
 from press.judge import manifests
 from press.judge.claims import load
 from press.judge.rule import Metric, claim_verdict, make_metric, tally
 from press.show import verdicts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from press.show.tables import Display
+from press.show.tables import Display
 
 METADATA_KEY = "diffbook"
 

@@ -7,18 +7,12 @@ at full precision, while the text on the page is rounded, so that the page reads
 machine and nothing is lost.
 """
 
-from __future__ import annotations
-
 import numbers
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from press import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-
 from press.documents import nearest, read_yaml, validate
 from press.judge.rule import Metric, claim_verdict
 

@@ -5,22 +5,18 @@ parameters, commit, versions, device, time, metrics, checksums. Its ``key`` is a
 inputs of the run, so "is this run still what the sources say" is one comparison.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import nbformat
 
 from press import closure, documents, machine, paths
 from press.documents import digest, digest_files
 from press.judge import claims, rule
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 def networks(slug: str) -> list[Path]:

@@ -1,16 +1,11 @@
 """From measured numbers to a verdict."""
 
-from __future__ import annotations
-
 import math
 import numbers
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
+from typing import Any
 
 REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TRIED = VERDICTS = (
     "reproduced",
@@ -43,7 +38,7 @@ class Metric:
         return {**asdict(self), "ci": None if self.ci is None else list(self.ci)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Metric:
+    def from_dict(cls, data: Mapping[str, Any]) -> "Metric":
         """Inverse of `as_dict`."""
         return cls(**{**data, "ci": None if data["ci"] is None else tuple(data["ci"])})
 

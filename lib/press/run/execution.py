@@ -5,29 +5,24 @@ under ``results/`` is always a finished run. Interrupting (Ctrl-C, SIGTERM, SIGH
 kernel, removes the sibling and leaves earlier results alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 import nbformat
+from nbformat import NotebookNode
 
 from press import documents, ledger, paths
 from press.judge import claims, manifests
 from press.run import guard, parameters, plans
 from press.run.safety import replacing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from nbformat import NotebookNode
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

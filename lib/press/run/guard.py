@@ -5,15 +5,11 @@ readable (short cells and functions, captions and alternative texts), reproducib
 top to bottom by the standard kernel) and small.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 MAX_BYTES = 1_000_000
 MAX_CELL_LINES = 15

@@ -12,19 +12,14 @@ A list holds at least one whole number, each in the range. Everything here refus
 with `ValueError` before anything is computed.
 """
 
-from __future__ import annotations
-
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from press import paths
 from press.documents import nearest, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
 
 _KINDS = (bool, int, float, str, list)
 

@@ -1,18 +1,14 @@
 """The plan of one run: a request that was checked, and what it depends on."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from press import documents, paths
 from press.documents import nearest
 from press.judge import manifests
 from press.run.parameters import check_value, load_profile, parameters, parse_value
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True)

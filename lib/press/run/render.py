@@ -1,23 +1,18 @@
 """Render the book from a staged copy."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 
 from press import closure, documents, paths
 from press.run import execution, safety
 from press.show import pages
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _SOURCES = ("_config.yml", "_toc.yml", "README.md", "CHANGELOG.md", "book", "notebooks", "data")
 _BUILD = ["-c", "import sys; from jupyter_book.cli.main import main; sys.exit(main())", "build"]

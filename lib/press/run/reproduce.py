@@ -4,13 +4,12 @@ Nothing that git tracks is written: results go to ``results/``, and the book is 
 staged copy in which the fresh notebooks and manifests take the place of the committed ones.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 
@@ -18,10 +17,6 @@ from press import paths
 from press.judge import claims, manifests, rule
 from press.run import execution, plans
 from press.run.render import render
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 PROFILE = "laptop"
 # A chapter with networks takes about 2 GiB; twice that leaves room for everything else.

@@ -1,16 +1,11 @@
 """The four rooms of a new chapter, from a template that builds and passes."""
 
-from __future__ import annotations
-
 import re
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from press import closure, paths
 from press.documents import write_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

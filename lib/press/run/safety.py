@@ -1,7 +1,5 @@
 """All or nothing: interruptions, and folders that are replaced as a whole."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -9,11 +7,9 @@ import secrets
 import shutil
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):

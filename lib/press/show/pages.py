@@ -1,11 +1,11 @@
 """Pages and lists that are made from claims and recorded runs: nothing in them is typed in."""
 
-from __future__ import annotations
-
 import html
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from press import paths
 from press.documents import write_text
@@ -14,10 +14,6 @@ from press.judge.manifests import metrics_of
 from press.judge.rule import NOT_TRIED
 from press.show.tables import DASH, Cell, Display, table, text_cell
 from press.show.verdicts import measured_cell, reported, verdict_cell, with_note
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 INTRODUCTION = """\
 % Made by `python -m press pages`; do not edit.

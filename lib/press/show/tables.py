@@ -1,14 +1,10 @@
 """Tables and numbers as HTML and plain text."""
 
-from __future__ import annotations
-
 import html
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import Any
 
 DASH = "–"
 

@@ -5,10 +5,9 @@ business of the book's style sheet; here are only classes. Tables have a caption
 a scope, and sit in a scrollable region, so a phone shows them without a page that is too wide.
 """
 
-from __future__ import annotations
-
 import html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from press.judge import rule
 from press.judge.manifests import metrics_of
@@ -23,9 +22,6 @@ from press.show.tables import (
     table,
     text_cell,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
 
