@@ -30,9 +30,14 @@ def _imports_of(path: Path, _changed: int, lib: Path) -> tuple[Path, ...]:
     return tuple(_named(path.read_text("utf-8"), lib))
 
 
+def nodes(source: str) -> Iterator[ast.AST]:
+    """All nodes of a code cell's syntax, without the lines that are for IPython."""
+    plain = ("" if line.startswith(("%", "!")) else line for line in source.splitlines())
+    return ast.walk(ast.parse("\n".join(plain)))
+
+
 def _named(source: str, lib: Path) -> Iterator[Path]:
-    plain = "\n".join("" if line.startswith(("%", "!")) else line for line in source.splitlines())
-    for node in ast.walk(ast.parse(plain)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -55,10 +55,15 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{paths.relative(path)}: not YAML: {error}") from error
 
 
+def sibling(path: Path) -> Path:
+    """Make a hidden name beside `path` that tells which process made it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees either the old or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = sibling(path)
     try:
         temporary.write_text(text, "utf-8")
         temporary.replace(path)

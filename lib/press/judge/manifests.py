@@ -129,10 +129,8 @@ def recorded(slug: str, profile: str) -> dict[str, Any] | None:
         return None
     manifest = read(path)
     if (manifest["chapter"], manifest["profile"]) != (slug, profile):
-        raise ValueError(
-            f"{paths.relative(path)}: holds the run of {manifest['chapter']} at "
-            f"{manifest['profile']}"
-        )
+        found = f"{manifest['chapter']} at {manifest['profile']}"
+        raise ValueError(f"{paths.relative(path)}: holds the run of {found}")
     return manifest
 
 
@@ -142,6 +140,7 @@ def of_chapter(slug: str) -> list[dict[str, Any]]:
     return [recorded(slug, profile) for profile in found]
 
 
-def metrics_of(manifest: Mapping[str, Any]) -> dict[str, rule.Metric]:
-    """Metrics of a manifest by name."""
-    return {entry["name"]: rule.Metric.from_dict(entry) for entry in manifest["metrics"]}
+def metrics_of(manifest: Mapping[str, Any] | None) -> dict[str, rule.Metric]:
+    """Metrics of a manifest by name; none where there is no manifest."""
+    entries = manifest["metrics"] if manifest else []
+    return {entry["name"]: rule.Metric.from_dict(entry) for entry in entries}

@@ -71,16 +71,11 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
             raise ValueError(f"parameter: got {name!r}; {nearest(name, known)}")
         if name == "profile":
             raise ValueError("parameter profile: choose it with --profile")
-        value = (
-            parse_value(known[name], value)
-            if isinstance(value, str)
-            else check_value(known[name], value)
-        )
-        if value == values[name]:
-            continue
-        changed[name] = value
+        value = parse_value(known[name], value)
+        if value != values[name]:
+            changed[name] = value
     label = f"{profile}-{documents.digest(repr(sorted(changed.items())))[:8]}"
     folder = paths.working() / chapter / (label if changed else profile)
-    merged = {**values, **changed}
-    found = manifests.inputs(chapter, profile, merged)
-    return Plan(chapter, profile, merged, changed, folder, found)
+    values |= changed
+    inputs = manifests.inputs(chapter, profile, values)
+    return Plan(chapter, profile, values, changed, folder, inputs)

@@ -19,7 +19,8 @@ def make(slug: str, part: str) -> list[Path]:
     for name, value in (("slug", slug), ("part", part)):
         if not _NAME.fullmatch(value):
             raise ValueError(f"{name}: got {value!r}, expected lower-case letters, digits and '_'")
-    root, code = paths.root(), _code()
+    root = paths.root()
+    code = root / "lib" if (root / "lib").is_dir() else closure.LIB
     places = {
         "chapter.ipynb": paths.notebooks() / part / f"{slug}.ipynb",
         "package.txt": code / "chapters" / slug / "__init__.py",
@@ -41,22 +42,16 @@ def make(slug: str, part: str) -> list[Path]:
     return [*places.values(), root / "_toc.yml"]
 
 
-def _code() -> Path:
-    """Folder of the wings that belongs to the root: usually the one that this code runs from."""
-    own = paths.root() / "lib"
-    return own if own.is_dir() else closure.LIB
-
-
 def _with_line(text: str, slug: str, part: str) -> str:
     """Add a chapter to the table of contents: behind its part's last one, or as a new part.
 
     The file is edited as text, so that comments and the order of keys stay.
     """
-    line = f"      - file: notebooks/{part}/{slug}\n"
+    block = f"      - file: notebooks/{part}/{slug}\n"
     found = list(re.finditer(rf"^ *- file: notebooks/{part}/\w+ *\n", text, re.M))
-    if found:
-        return text[: found[-1].end()] + line + text[found[-1].end() :]
-    block = f"  - caption: {part.replace('_', ' ').capitalize()}\n    numbered: true\n    chapters:\n{line}"
-    chapters = list(re.finditer(r"^ *- file: notebooks/.*\n", text, re.M))
-    place = chapters[-1].end() if chapters else len(text)
+    if not found:
+        caption = part.replace("_", " ").capitalize()
+        block = f"  - caption: {caption}\n    numbered: true\n    chapters:\n{block}"
+        found = list(re.finditer(r"^ *- file: notebooks/.*\n", text, re.M))
+    place = found[-1].end() if found else len(text)
     return text[:place] + block + text[place:]
