@@ -4,14 +4,11 @@ Exit status: 0 done, 1 something failed or a verdict got worse, 2 the request is
 computed), 130 and 143 interrupted.
 """
 
-from __future__ import annotations
-
 import contextlib
-import functools
 import os
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,27 +17,21 @@ from press.judge import claims, manifests, rule
 from press.run import parameters, plans
 from press.show import pages, verdicts
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_NO_TIME = "not recorded"
-
 
 def _fail(status: int, message: str) -> None:
     click.echo(f"error: {message}", err=True)
     sys.exit(status)
 
 
-def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+class _Guarded(click.Group):
     """Run a command so that each kind of failure has its exit status and no traceback."""
 
-    @functools.wraps(command)
-    def wrapped(**options: Any) -> None:
-        from press.run import execution, safety
+    def invoke(self, context: click.Context) -> None:
+        from press.run import execution, render, safety
 
         try:
             with safety.interruptible():
-                command(**options)
+                super().invoke(context)
         except safety.Interrupted as stop:
             click.echo(f"\ninterrupted ({stop}); no unfinished result is kept", err=True)
             sys.exit(stop.status)
@@ -49,18 +40,16 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             _fail(1, f"{error}{log}")
         except ValueError as error:
             _fail(2, str(error))
-        except OSError as error:
-            # A read-only folder, a full disk, a file that is not there.
+        except (render.BuildFailed, OSError) as error:
+            # Also a read-only folder, a full disk, a file that is not there.
             _fail(1, str(error))
-
-    return wrapped
 
 
 def _chapters(chapter: str | None) -> list[str]:
     return paths.chapters() if chapter is None else [parameters.known_chapter(chapter)]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Guarded, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="press")
 def main() -> None:
     """Run the chapters of the book, look at their claims, reproduce everything."""
@@ -71,15 +60,19 @@ def main() -> None:
 
 @main.command("list")
 @click.argument("chapter", required=False)
-@_guarded
 def list_(chapter: str | None) -> None:
     """List chapters and profiles; with CHAPTER also its parameters."""
     for name in _chapters(chapter):
         click.echo(name)
         for profile in parameters.profiles(name):
             click.echo(f"    {profile:<10} {_expected_time(name, profile)}")
-        if chapter is not None:
-            _list_parameters(name)
+    if chapter is None:
+        return
+    click.echo("parameters:")
+    for parameter in parameters.parameters(chapter).values():
+        click.echo(f"    {parameter.name} = {parameter.default!r}: {parameter.allowed}")
+        if parameter.help:
+            click.echo(f"        {parameter.help}")
 
 
 def _expected_time(chapter: str, profile: str) -> str:
@@ -91,16 +84,8 @@ def _expected_time(chapter: str, profile: str) -> str:
         with contextlib.suppress(ValueError):
             manifest = manifests.read(local)
     if manifest is None:
-        return _NO_TIME
+        return "not recorded"
     return f"{manifest['wall_s']:.0f} s on {manifest['threads']} threads, {manifest['device']}"
-
-
-def _list_parameters(chapter: str) -> None:
-    click.echo("parameters:")
-    for parameter in parameters.parameters(chapter).values():
-        click.echo(f"    {parameter.name} = {parameter.default!r}: {parameter.allowed}")
-        if parameter.help:
-            click.echo(f"        {parameter.help}")
 
 
 @main.command()
@@ -118,7 +103,6 @@ def _list_parameters(chapter: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would run.")
 @click.option("--force", is_flag=True, help="Run again even if nothing changed.")
 @click.option("--record", is_flag=True, help="Then put the result under version control.")
-@_guarded
 def run(
     chapter: str,
     profile: str | None,
@@ -168,11 +152,8 @@ def _execute(plan: plans.Plan, force: bool) -> None:
 
     done = execution.execute(plan, force=force)
     where = paths.relative(plan.folder)
-    if done.skipped:
-        click.echo(f"{plan.chapter} ({plan.profile}): finished earlier, kept in {where}")
-    else:
-        spent = f"{done.manifest['wall_s']:.0f} s"
-        click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
+    spent = "finished earlier" if done.skipped else f"{done.manifest['wall_s']:.0f} s"
+    click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
     found = claims.verdicts(plan.chapter, manifests.metrics_of(done.manifest))
     click.echo(f"claims: {rule.tally(found.values())}")
 
@@ -188,7 +169,6 @@ def _record(plan: plans.Plan) -> None:
 @main.command()
 @click.argument("chapter")
 @click.option("--profile", "-P", default=None, help="Profile of the run [default: laptop].")
-@_guarded
 def record(chapter: str, profile: str | None) -> None:
     """Put a finished run of CHAPTER under version control."""
     _record(_plan(chapter, profile))
@@ -201,7 +181,6 @@ def record(chapter: str, profile: str | None) -> None:
     is_flag=True,
     help="Check all files; fail if a fresh run in results/ has a worse verdict than recorded.",
 )
-@_guarded
 def claims_(chapter: str | None, check: bool) -> None:
     """Show the claims of the recorded runs with their verdicts."""
     names = _chapters(chapter)
@@ -215,8 +194,8 @@ def claims_(chapter: str | None, check: bool) -> None:
 
 
 def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> None:
-    metrics = {} if manifest is None else manifests.metrics_of(manifest)
-    judged = {c["id"]: rule.claim_verdict(c, metrics) for c in document["claims"]}
+    metrics = manifests.metrics_of(manifest)
+    judged = rule.verdicts(document, metrics)
     run = "no recorded run"
     if manifest is not None:
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
@@ -251,22 +230,13 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
 @click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the runs.")
 @click.option("--no-book", is_flag=True, help="Do not render the book.")
 @click.option("--jobs", "-j", type=click.IntRange(1), help="Chapters at a time [default: cores].")
-@_guarded
 def reproduce_(force: bool, profile: str, no_book: bool, jobs: int | None) -> None:
     """Run every chapter, check its claims, render the book."""
-    from press.run import render, reproduce
+    from press.run import reproduce
 
-    try:
-        outcome = reproduce.reproduce(
-            click.echo, profile=profile, force=force, book=not no_book, jobs=jobs
-        )
-    except render.BuildFailed as error:
-        _fail(1, str(error))
-    _print_outcome(outcome)
-    sys.exit(outcome.status)
-
-
-def _print_outcome(outcome: Any) -> None:
+    outcome = reproduce.reproduce(
+        click.echo, profile=profile, force=force, book=not no_book, jobs=jobs
+    )
     for chapter, judged in outcome.found.items():
         click.echo(f"\nclaims of {chapter}:")
         for claim in claims.load(chapter)["claims"]:
@@ -277,10 +247,10 @@ def _print_outcome(outcome: Any) -> None:
             click.echo(f"    {line}", err=True)
     if outcome.start_page is not None:
         click.echo(f"\nstart page: {outcome.start_page}")
+    sys.exit(1 if outcome.worse else 0)
 
 
 @main.command("pages")
-@_guarded
 def pages_() -> None:
     """Make the scoreboard and the lists of chapters from claims and recorded runs."""
     for path in pages.write():
@@ -290,7 +260,6 @@ def pages_() -> None:
 @main.command()
 @click.argument("slug")
 @click.option("--part", default="core", show_default=True, help="Folder of notebooks/.")
-@_guarded
 def new(slug: str, part: str) -> None:
     """Make the four rooms of a new chapter called SLUG, and its line in _toc.yml."""
     from press.run import rooms

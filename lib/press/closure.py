@@ -4,15 +4,10 @@ Only names in import statements count, also inside functions. A package stands f
 modules, because its face hands on names that are asked for at run time.
 """
 
-from __future__ import annotations
-
 import ast
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 LIB = Path(__file__).resolve().parents[1]
 WINGS = ("diffbook", "press", "chapters")
@@ -35,9 +30,14 @@ def _imports_of(path: Path, _changed: int, lib: Path) -> tuple[Path, ...]:
     return tuple(_named(path.read_text("utf-8"), lib))
 
 
+def nodes(source: str) -> Iterator[ast.AST]:
+    """All nodes of a code cell's syntax, without the lines that are for IPython."""
+    plain = ("" if line.startswith(("%", "!")) else line for line in source.splitlines())
+    return ast.walk(ast.parse("\n".join(plain)))
+
+
 def _named(source: str, lib: Path) -> Iterator[Path]:
-    plain = "\n".join("" if line.startswith(("%", "!")) else line for line in source.splitlines())
-    for node in ast.walk(ast.parse(plain)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -1,24 +1,20 @@
 """Files of the book: atomic writing, digests, schemas, YAML."""
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
 import os
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from press import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -59,10 +55,15 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{paths.relative(path)}: not YAML: {error}") from error
 
 
+def sibling(path: Path) -> Path:
+    """Make a hidden name beside `path` that tells which process made it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees either the old or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = sibling(path)
     try:
         temporary.write_text(text, "utf-8")
         temporary.replace(path)

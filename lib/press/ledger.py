@@ -1,20 +1,15 @@
 """What a chapter measures while it runs, and the verdicts it gives."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from press.documents import nearest
-from press.judge import manifests
+from press.judge import manifests, rule
 from press.judge.claims import load
-from press.judge.rule import Metric, claim_verdict, make_metric, tally
+from press.judge.rule import Metric
 from press.show import verdicts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from press.show.tables import Display
+from press.show.tables import Display
 
 METADATA_KEY = "diffbook"
 
@@ -54,7 +49,7 @@ class Ledger:
         note: str | None = None,
     ) -> None:
         """Record one metric; recording a name again replaces it. See `Metric`."""
-        self.metrics[name] = make_metric(name, value, ci, n, unit=unit, note=note)
+        self.metrics[name] = rule.make_metric(name, value, ci, n, unit=unit, note=note)
 
     def claim(self, identifier: str) -> dict[str, Any]:
         """Return the claim called `identifier`; ValueError naming the nearest if there is none."""
@@ -65,11 +60,11 @@ class Ledger:
 
     def verdict(self, identifier: str) -> str:
         """Verdict of one claim on the metrics recorded so far."""
-        return claim_verdict(self.claim(identifier), self.metrics)
+        return rule.claim_verdict(self.claim(identifier), self.metrics)
 
     def verdicts(self) -> dict[str, str]:
         """Verdicts of all claims on the metrics recorded so far."""
-        return {c["id"]: claim_verdict(c, self.metrics) for c in self.document["claims"]}
+        return rule.verdicts(self.document, self.metrics)
 
     def _metadata(self, names: Iterable[str]) -> dict[str, Any]:
         found = [self.metrics[name].as_dict() for name in names if name in self.metrics]
@@ -106,7 +101,7 @@ class Ledger:
         except ImportError:
             return
         glue(name, verdicts.glance_table(self.document, self.metrics), display=False)
-        glue("claims_tally", tally(self.verdicts().values()), display=False)
+        glue("claims_tally", rule.tally(self.verdicts().values()), display=False)
 
 
 def collect_metrics(notebook: Mapping[str, Any]) -> list[Metric]:

@@ -1,7 +1,5 @@
 """The machine a run happens on: processor, threads, packages, time."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -8,8 +8,6 @@ A chapter has one key, its slug, which opens ``notebooks/<part>/<slug>.ipynb``,
 ``_toc.yml``.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

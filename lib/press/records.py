@@ -1,7 +1,5 @@
 """Recorded studies: tables of numbers as JSON, each with the command that made it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

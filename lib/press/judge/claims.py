@@ -7,32 +7,20 @@ at full precision, while the text on the page is rounded, so that the page reads
 machine and nothing is lost.
 """
 
-from __future__ import annotations
-
-import numbers
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from press import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-
 from press.documents import nearest, read_yaml, validate
-from press.judge.rule import Metric, claim_verdict
-
-
-def _as_range(value: Any) -> tuple[float, float]:
-    return (value, value) if isinstance(value, numbers.Real) else (value[0], value[1])
+from press.judge import rule
 
 
 def _check_conditions(claim: Mapping[str, Any], where: str) -> None:
     for condition in claim["conditions"]:
-        for field in ("value", "partly"):
-            if field not in condition:
-                continue
-            low, high = _as_range(condition[field])
+        for field in [name for name in ("value", "partly") if name in condition]:
+            bounds = condition[field]
+            low, high = bounds if isinstance(bounds, list) else (bounds, bounds)
             if not low <= high:
                 raise ValueError(f"{where}: claim {claim['id']}: {field} [{low}, {high}] is empty")
         if "partly" in condition and not _is_looser(condition):
@@ -57,9 +45,8 @@ def load_file(path: Path) -> dict[str, Any]:
     document = read_yaml(path)
     validate(document, "claims", where)
     if document["chapter"] != path.parent.name:
-        raise ValueError(
-            f"{where}: chapter is {document['chapter']!r}, expected {path.parent.name!r}"
-        )
+        expected = path.parent.name
+        raise ValueError(f"{where}: chapter is {document['chapter']!r}, expected {expected!r}")
     seen: set[str] = set()
     for claim in document["claims"]:
         if claim["id"] in seen:
@@ -93,6 +80,6 @@ def load_book() -> dict[str, dict[str, Any]]:
     return book
 
 
-def verdicts(chapter: str, metrics: Mapping[str, Metric]) -> dict[str, str]:
+def verdicts(chapter: str, metrics: Mapping[str, rule.Metric]) -> dict[str, str]:
     """Verdict of every claim of `chapter`, by claim id."""
-    return {claim["id"]: claim_verdict(claim, metrics) for claim in load(chapter)["claims"]}
+    return rule.verdicts(load(chapter), metrics)

@@ -5,22 +5,18 @@ parameters, commit, versions, device, time, metrics, checksums. Its ``key`` is a
 inputs of the run, so "is this run still what the sources say" is one comparison.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import nbformat
 
 from press import closure, documents, machine, paths
 from press.documents import digest, digest_files
 from press.judge import claims, rule
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 def networks(slug: str) -> list[Path]:
@@ -133,10 +129,8 @@ def recorded(slug: str, profile: str) -> dict[str, Any] | None:
         return None
     manifest = read(path)
     if (manifest["chapter"], manifest["profile"]) != (slug, profile):
-        raise ValueError(
-            f"{paths.relative(path)}: holds the run of {manifest['chapter']} at "
-            f"{manifest['profile']}"
-        )
+        found = f"{manifest['chapter']} at {manifest['profile']}"
+        raise ValueError(f"{paths.relative(path)}: holds the run of {found}")
     return manifest
 
 
@@ -146,6 +140,7 @@ def of_chapter(slug: str) -> list[dict[str, Any]]:
     return [recorded(slug, profile) for profile in found]
 
 
-def metrics_of(manifest: Mapping[str, Any]) -> dict[str, rule.Metric]:
-    """Metrics of a manifest by name."""
-    return {entry["name"]: rule.Metric.from_dict(entry) for entry in manifest["metrics"]}
+def metrics_of(manifest: Mapping[str, Any] | None) -> dict[str, rule.Metric]:
+    """Metrics of a manifest by name; none where there is no manifest."""
+    entries = manifest["metrics"] if manifest else []
+    return {entry["name"]: rule.Metric.from_dict(entry) for entry in entries}

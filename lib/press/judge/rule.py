@@ -1,25 +1,16 @@
 """From measured numbers to a verdict."""
 
-from __future__ import annotations
-
 import math
 import numbers
 import re
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from operator import eq, ge, gt, le, lt
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-
-REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TRIED = VERDICTS = (
-    "reproduced",
-    "partly",
-    "not reproduced",
-    "not tried",
-)
-
-
+VERDICTS = ("reproduced", "partly", "not reproduced", "not tried")
+REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TRIED = VERDICTS
+_COMPARE = {"<=": le, "<": lt, ">=": ge, ">": gt, "==": eq}
 _METRIC_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.]*")
 
 
@@ -43,7 +34,7 @@ class Metric:
         return {**asdict(self), "ci": None if self.ci is None else list(self.ci)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Metric:
+    def from_dict(cls, data: Mapping[str, Any]) -> "Metric":
         """Inverse of `as_dict`."""
         return cls(**{**data, "ci": None if data["ci"] is None else tuple(data["ci"])})
 
@@ -52,15 +43,7 @@ def satisfies(value: float, op: str, bound: Any) -> bool:
     """Whether ``value op bound`` holds; ``between`` includes both ends."""
     if op == "between":
         return bool(bound[0] <= value <= bound[1])
-    return bool(
-        {
-            "<=": value <= bound,
-            "<": value < bound,
-            ">=": value >= bound,
-            ">": value > bound,
-            "==": value == bound,
-        }[op]
-    )
+    return bool(_COMPARE[op](value, bound))
 
 
 def condition_verdict(condition: Mapping[str, Any], metric: Metric | None) -> str:
@@ -73,8 +56,7 @@ def condition_verdict(condition: Mapping[str, Any], metric: Metric | None) -> st
         return "missing"
     op, bound = condition["op"], condition["value"]
     if satisfies(metric.value, op, bound):
-        ends = metric.ci or ()
-        return "holds" if all(satisfies(end, op, bound) for end in ends) else "partly"
+        return "holds" if all(satisfies(end, op, bound) for end in metric.ci or ()) else "partly"
     if "partly" in condition and satisfies(metric.value, op, condition["partly"]):
         return "partly"
     return "fails"
@@ -90,6 +72,11 @@ def claim_verdict(claim: Mapping[str, Any], metrics: Mapping[str, Metric]) -> st
     if all(verdict in ("fails", "missing") for verdict in found):
         return NOT_REPRODUCED
     return PARTLY
+
+
+def verdicts(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """Verdict of every claim of a chapter, by claim id."""
+    return {claim["id"]: claim_verdict(claim, metrics) for claim in document["claims"]}
 
 
 def worse(recorded: Mapping[str, str], fresh: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -129,15 +116,13 @@ def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **m
     """
     if not _METRIC_NAME.fullmatch(name):
         raise ValueError(f"name: got {name!r}, expected letters, digits, '_' and '.' only")
-    metric = Metric(name, _number(f"{name}: value", value), **more)
+    value = _number(f"{name}: value", value)
     if ci is not None:
-        low, high = (_number(f"{name}: ci", end) for end in ci)
-        if not low <= metric.value <= high:
-            raise ValueError(f"{name}: ci [{low}, {high}] does not hold the value {metric.value}")
-        metric = replace(metric, ci=(low, high))
+        ci = low, high = tuple(_number(f"{name}: ci", end) for end in ci)
+        if not low <= value <= high:
+            raise ValueError(f"{name}: ci [{low}, {high}] does not hold the value {value}")
     if n is not None:
-        count = _number(f"{name}: n", n)
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name}: n: got {n!r}, expected a whole number of at least 1")
-        metric = replace(metric, n=count)
-    return metric
+        given, n = n, _number(f"{name}: n", n)
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"{name}: n: got {given!r}, expected a whole number of at least 1")
+    return Metric(name, value, ci, n, **more)

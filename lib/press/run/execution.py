@@ -5,29 +5,24 @@ under ``results/`` is always a finished run. Interrupting (Ctrl-C, SIGTERM, SIGH
 kernel, removes the sibling and leaves earlier results alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 import nbformat
+from nbformat import NotebookNode
 
 from press import documents, ledger, paths
 from press.judge import claims, manifests
 from press.run import guard, parameters, plans
 from press.run.safety import replacing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from nbformat import NotebookNode
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -99,16 +94,21 @@ def execute(
     failed_log = plan.folder.with_name(f"{plan.folder.name}.failed.log")
     with replacing(plan.folder) as folder:
         started = time.monotonic()
+        executed = folder / "notebook.ipynb"
         try:
             with _log_to(folder / "run.log"):
-                notebook = _papermill(
-                    plan, folder / "notebook.ipynb", {"position": position} if progress else None
-                )
+                notebook = _papermill(plan, executed, position if progress else None)
         except CellFailed as error:
             log = (folder / "run.log").read_text("utf-8")
             documents.write_text(failed_log, f"{log}\n{error}\n\n{error.traceback}\n")
             error.log = failed_log
             raise
+        artefacts = {
+            "notebook.ipynb": documents.digest(executed.read_bytes()),
+            paths.relative(paths.notebook(plan.chapter)): documents.digest(committed(notebook)),
+        }
+        for path in manifests.networks(plan.chapter):
+            artefacts[paths.relative(path)] = documents.digest(path.read_bytes())
         manifest = manifests.build(
             plan.chapter,
             plan.profile,
@@ -116,7 +116,7 @@ def execute(
             ledger.collect_metrics(notebook),
             device=ledger.collect_device(notebook),
             wall_s=time.monotonic() - started,
-            artefacts=_artefacts(plan.chapter, folder / "notebook.ipynb", notebook),
+            artefacts=artefacts,
             found=plan.inputs,
         )
         documents.write_json(folder / "manifest.json", manifest)
@@ -124,53 +124,53 @@ def execute(
     return Run(plan, manifest, skipped=False)
 
 
-def _artefacts(slug: str, executed: Path, notebook: NotebookNode) -> dict[str, str]:
-    """Digests of the notebook as it was executed and as it is committed, and of the networks."""
-    found = {
-        "notebook.ipynb": documents.digest(executed.read_bytes()),
-        paths.relative(paths.notebook(slug)): documents.digest(committed(notebook)),
-    }
-    for path in manifests.networks(slug):
-        found[paths.relative(path)] = documents.digest(path.read_bytes())
-    return found
-
-
 def committed(notebook: NotebookNode) -> str:
     """Content of the file under version control for an executed notebook."""
     return nbformat.writes(clean(notebook)) + "\n"
 
 
-def _papermill(plan: plans.Plan, output: Path, bar: dict[str, Any] | None) -> NotebookNode:
+def _papermill(plan: plans.Plan, output: Path, position: int | None) -> NotebookNode:
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import DeadKernelError
 
-    if bar is not None:
-        bar |= {
-            "desc": f"{plan.chapter} ({plan.profile})",
-            # A terminal gets a lively bar, a log file a line now and then.
-            "mininterval": 0.1 if sys.stderr.isatty() else 5.0,
-            "leave": False,
-        }
+    bar = {
+        "position": position,
+        "desc": f"{plan.chapter} ({plan.profile})",
+        # A terminal gets a lively bar, a log file a line now and then.
+        "mininterval": 0.1 if sys.stderr.isatty() else 5.0,
+        "leave": False,
+    }
     try:
         with output.with_name("run.log").open("a", encoding="utf-8") as log:
             return papermill.execute_notebook(
                 str(paths.notebook(plan.chapter)),
                 str(output),
                 parameters=plan.parameters or None,
-                progress_bar=bar or False,
+                progress_bar=False if position is None else bar,
                 log_output=True,
                 cwd=str(paths.notebook(plan.chapter).parent),
                 kernel_manager_class=_logged_kernels(log),
             )
     except papermill.PapermillExecutionError as error:
-        raise _cell_failed(plan, error) from error
+        number, shift = _source_number(plan, error.cell_index)
+        count = error.exec_count - shift if error.exec_count else None
+        traceback = _ESCAPES.sub("", "\n".join(error.traceback))
+        message = f"{error.ename}: {_ESCAPES.sub('', error.evalue)}".strip()
+        failed = CellFailed(plan.chapter, number, count, error.source, message, traceback)
+        raise failed from error
     except DeadKernelError as error:
-        raise _kernel_died(plan, output) from error
+        # The last code cell that papermill saw start.
+        cells = nbformat.read(output, as_version=4).cells
+        code = [i for i, cell in enumerate(cells) if cell.cell_type == "code"]
+        ran = [i for i in code if cells[i].metadata.get("papermill", {}).get("start_time")]
+        index = max(ran, default=0)
+        number, _ = _source_number(plan, index)
+        message = "the kernel died (out of memory?)"
+        raise CellFailed(plan.chapter, number, None, cells[index].source, message, "") from error
     except NoSuchKernel as error:
-        raise CellFailed(
-            plan.chapter, 1, None, "", f"no Jupyter kernel named {error.name!r} is installed", ""
-        ) from error
+        message = f"no Jupyter kernel named {error.name!r} is installed"
+        raise CellFailed(plan.chapter, 1, None, "", message, "") from error
 
 
 def _logged_kernels(log: TextIO) -> type:
@@ -193,30 +193,9 @@ def _logged_kernels(log: TextIO) -> type:
 def _source_number(plan: plans.Plan, index: int) -> tuple[int, int]:
     """Cell number in the committed notebook, and how many executions papermill added before it."""
     cells = nbformat.read(paths.notebook(plan.chapter), as_version=4).cells
-    place = next(
-        (i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])), -1
-    )
-    shift = int(bool(plan.parameters) and index > place)
+    tagged = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    shift = int(bool(plan.parameters) and index > (tagged[0] if tagged else -1))
     return index - shift + 1, shift
-
-
-def _cell_failed(plan: plans.Plan, error: Any) -> CellFailed:
-    number, shift = _source_number(plan, error.cell_index)
-    count = error.exec_count - shift if error.exec_count else None
-    traceback = _ESCAPES.sub("", "\n".join(error.traceback))
-    message = f"{error.ename}: {_ESCAPES.sub('', error.evalue)}".strip()
-    return CellFailed(plan.chapter, number, count, error.source, message, traceback)
-
-
-def _kernel_died(plan: plans.Plan, output: Path) -> CellFailed:
-    cells = nbformat.read(output, as_version=4).cells
-    ran = [
-        i for i, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")
-    ]
-    index = max((i for i in ran if cells[i].cell_type == "code"), default=0)
-    number, _ = _source_number(plan, index)
-    message = "the kernel died (out of memory?)"
-    return CellFailed(plan.chapter, number, None, cells[index].source, message, "")
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:

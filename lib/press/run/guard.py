@@ -5,15 +5,13 @@ readable (short cells and functions, captions and alternative texts), reproducib
 top to bottom by the standard kernel) and small.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from press import closure
 
 MAX_BYTES = 1_000_000
 MAX_CELL_LINES = 15
@@ -29,6 +27,12 @@ def _code_cells(notebook: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str,
     for number, cell in enumerate(notebook["cells"], 1):
         if cell["cell_type"] == "code":
             yield number, cell
+
+
+def _outputs(notebook: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, cell in _code_cells(notebook):
+        for output in cell["outputs"]:
+            yield number, output
 
 
 def _tags(cell: Mapping[str, Any]) -> list[str]:
@@ -79,24 +83,22 @@ def no_papermill_traces(notebook: Mapping[str, Any]) -> list[str]:
 def no_errors(notebook: Mapping[str, Any]) -> list[str]:
     """No output is an error or went to the standard error stream."""
     faults = []
-    for number, cell in _code_cells(notebook):
-        for output in cell["outputs"]:
-            if output["output_type"] == "error":
-                faults.append(f"cell {number}: error {output.get('ename')}")
-            elif output.get("name") == "stderr":
-                faults.append(f"cell {number}: output on stderr")
+    for number, output in _outputs(notebook):
+        if output["output_type"] == "error":
+            faults.append(f"cell {number}: error {output.get('ename')}")
+        elif output.get("name") == "stderr":
+            faults.append(f"cell {number}: output on stderr")
     return faults
 
 
 def no_absolute_paths(notebook: Mapping[str, Any]) -> list[str]:
     """No output shows a path of the machine it ran on."""
     faults = []
-    for number, cell in _code_cells(notebook):
-        for output in cell["outputs"]:
-            shown = {k: v for k, v in output.get("data", {}).items() if not k.startswith("image/")}
-            found = _ABSOLUTE.search(json.dumps([output.get("text", ""), shown]))
-            if found:
-                faults.append(f"cell {number}: absolute path {found[0]}")
+    for number, output in _outputs(notebook):
+        shown = {k: v for k, v in output.get("data", {}).items() if not k.startswith("image/")}
+        found = _ABSOLUTE.search(json.dumps([output.get("text", ""), shown]))
+        if found:
+            faults.append(f"cell {number}: absolute path {found[0]}")
     return faults
 
 
@@ -135,17 +137,12 @@ def short_functions(notebook: Mapping[str, Any]) -> list[str]:
     """No function is longer than `MAX_FUNCTION_LINES` lines; longer ones belong to the library."""
     faults = []
     for number, cell in _code_cells(notebook):
-        plain = "\n".join(
-            "pass" if line.startswith(("%", "!")) else line for line in _source(cell).splitlines()
-        )
-        for node in ast.walk(ast.parse(plain)):
+        for node in closure.nodes(_source(cell)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = node.end_lineno - node.lineno + 1
                 if length > MAX_FUNCTION_LINES:
-                    faults.append(
-                        f"cell {number}: function {node.name} has {length} lines, "
-                        f"at most {MAX_FUNCTION_LINES}"
-                    )
+                    found = f"function {node.name} has {length} lines"
+                    faults.append(f"cell {number}: {found}, at most {MAX_FUNCTION_LINES}")
     return faults
 
 
@@ -160,18 +157,12 @@ def size(notebook: Mapping[str, Any]) -> list[str]:
 
 def claim_places(notebook: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """Every claim is checked in exactly one cell, and its anchor is a label of the notebook."""
-    shown = [
-        str(output.get("data", {}).get("text/html", ""))
-        for _, cell in _code_cells(notebook)
-        for output in cell["outputs"]
-    ]
+    shown = [str(o.get("data", {}).get("text/html", "")) for _, o in _outputs(notebook)]
     text = "\n".join(_source(c) for c in notebook["cells"] if c["cell_type"] == "markdown")
-    names = [
-        c["metadata"].get("mystnb", {}).get("figure", {}).get("name")
-        for _, c in _code_cells(notebook)
-    ]
-    labels = {*re.findall(r"^\(([^)\s]+)\)=", text, re.M), *filter(None, names)}
+    labels = {*re.findall(r"^\(([^)\s]+)\)=", text, re.M)}
     labels |= set(re.findall(r"^:(?:label|name):\s*(\S+)", text, re.M))
+    for _, cell in _code_cells(notebook):
+        labels.add(cell["metadata"].get("mystnb", {}).get("figure", {}).get("name"))
     faults = []
     for claim in document["claims"]:
         count = sum(f'id="claim-{claim["id"]}"' in markup for markup in shown)

@@ -12,21 +12,12 @@ A list holds at least one whole number, each in the range. Everything here refus
 with `ValueError` before anything is computed.
 """
 
-from __future__ import annotations
-
 import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from press import paths
 from press.documents import nearest, read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-
-_KINDS = (bool, int, float, str, list)
 
 
 @dataclass(frozen=True)
@@ -80,6 +71,7 @@ def known_chapter(chapter: str) -> str:
 
 def parameters(chapter: str) -> dict[str, Parameter]:
     """Parameters of a chapter; ValueError if a line of the cell is not ``name = literal  # comment``."""
+    import nbformat
     import papermill
 
     found = {}
@@ -90,17 +82,10 @@ def parameters(chapter: str) -> dict[str, Parameter]:
             low, high, choices, text = parse_comment(entry["help"])
         except (ValueError, SyntaxError, AttributeError) as error:
             raise ValueError(f"{path.name}: parameter {name!r}: {error}") from error
-        if type(default) not in _KINDS:
+        if type(default) not in (bool, int, float, str, list):
             raise ValueError(f"{path.name}: parameter {name!r}: default must be a plain literal")
         found[name] = Parameter(name, default, low, high, choices, text)
-    _check_complete(path, found)
-    return found
-
-
-def _check_complete(path: Path, found: Mapping[str, Parameter]) -> None:
-    """Papermill skips a line it cannot read (say, with '=' in the comment); refuse that."""
-    import nbformat
-
+    # Papermill skips a line it cannot read (say, with '=' in the comment); refuse that.
     cells = nbformat.read(path, as_version=4).cells
     source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
     names = {
@@ -111,6 +96,7 @@ def _check_complete(path: Path, found: Mapping[str, Parameter]) -> None:
     if names != set(found):
         odd = ", ".join(sorted(names ^ set(found)))
         raise ValueError(f"{path.name}: parameters cell: papermill cannot read the line of {odd}")
+    return found
 
 
 def check_value(parameter: Parameter, value: Any) -> Any:
@@ -119,24 +105,23 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     message = f"parameter {parameter.name}: got {value!r}, expected {parameter.allowed}"
     if kind is float and type(value) is int:
         value = float(value)
-    if type(value) is not kind:
+    fits = type(value) is kind
+    if fits and kind is list:
+        fits = bool(value) and all(type(number) is int for number in value)
+    if fits and parameter.low is not None:
+        numbers = value if kind is list else [value]
+        fits = all(parameter.low <= number <= parameter.high for number in numbers)
+    if not fits:
         raise ValueError(message)
     if parameter.choices and value not in parameter.choices:
         raise ValueError(f"{message}; {nearest(value, parameter.choices)}")
-    numbers = value if kind is list else [value]
-    if kind is list and not (value and all(type(number) is int for number in value)):
-        raise ValueError(message)
-    if parameter.low is not None and not all(
-        parameter.low <= number <= parameter.high for number in numbers
-    ):
-        raise ValueError(message)
     return value
 
 
-def parse_value(parameter: Parameter, text: str) -> Any:
-    """Value of a parameter from the text of a command line; see `check_value`."""
+def parse_value(parameter: Parameter, text: Any) -> Any:
+    """Value of a parameter, also from the text of a command line; see `check_value`."""
     kind = type(parameter.default)
-    if kind is str:
+    if not isinstance(text, str) or kind is str:
         return check_value(parameter, text)
     try:
         value = {"true": True, "false": False}.get(text.lower())

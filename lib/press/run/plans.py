@@ -1,18 +1,14 @@
 """The plan of one run: a request that was checked, and what it depends on."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from press import documents, paths
 from press.documents import nearest
 from press.judge import manifests
 from press.run.parameters import check_value, load_profile, parameters, parse_value
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -75,16 +71,11 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
             raise ValueError(f"parameter: got {name!r}; {nearest(name, known)}")
         if name == "profile":
             raise ValueError("parameter profile: choose it with --profile")
-        value = (
-            parse_value(known[name], value)
-            if isinstance(value, str)
-            else check_value(known[name], value)
-        )
-        if value == values[name]:
-            continue
-        changed[name] = value
+        value = parse_value(known[name], value)
+        if value != values[name]:
+            changed[name] = value
     label = f"{profile}-{documents.digest(repr(sorted(changed.items())))[:8]}"
     folder = paths.working() / chapter / (label if changed else profile)
-    merged = {**values, **changed}
-    found = manifests.inputs(chapter, profile, merged)
-    return Plan(chapter, profile, merged, changed, folder, found)
+    values |= changed
+    inputs = manifests.inputs(chapter, profile, values)
+    return Plan(chapter, profile, values, changed, folder, inputs)

@@ -1,23 +1,18 @@
 """Render the book from a staged copy."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import nbformat
 
 from press import closure, documents, paths
 from press.run import execution, safety
 from press.show import pages
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _SOURCES = ("_config.yml", "_toc.yml", "README.md", "CHANGELOG.md", "book", "notebooks", "data")
 _BUILD = ["-c", "import sys; from jupyter_book.cli.main import main; sys.exit(main())", "build"]
@@ -68,19 +63,15 @@ def _fingerprint(folder: Path) -> str:
 
 def render(done: list[execution.Run], *, force: bool = False) -> Path:
     """Render the book from a staged copy, unless the same sources have been; return its start page."""
-    site = paths.working() / "site"
+    site, staged = paths.working() / "site", paths.working() / "staged"
     stamp = site / ".sources.sha256"
-    with safety.replacing(paths.working() / "staged") as folder:
+    with safety.replacing(staged) as folder:
         stage(folder, done)
         sources = _fingerprint(folder)
-        finished = (
-            stamp.is_file()
-            and stamp.read_text("utf-8").strip() == sources
-            and _start_page(site).is_file()
-        )
-    if force or not finished:
-        _build(paths.working() / "staged", site, sources)
-    shutil.rmtree(paths.working() / "staged", ignore_errors=True)
+        known = stamp.read_text("utf-8").strip() if stamp.is_file() else None
+    if force or known != sources or not _start_page(site).is_file():
+        _build(staged, site, sources)
+    shutil.rmtree(staged, ignore_errors=True)
     return _start_page(site)
 
 

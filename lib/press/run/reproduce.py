@@ -4,13 +4,13 @@ Nothing that git tracks is written: results go to ``results/``, and the book is 
 staged copy in which the fresh notebooks and manifests take the place of the committed ones.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -19,11 +19,6 @@ from press.judge import claims, manifests, rule
 from press.run import execution, plans
 from press.run.render import render
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-PROFILE = "laptop"
 # A chapter with networks takes about 2 GiB; twice that leaves room for everything else.
 _MEMORY = 4 * 2**30
 
@@ -36,11 +31,6 @@ class Outcome:
     worse: list[str] = field(default_factory=list)
     start_page: Path | None = None
 
-    @property
-    def status(self) -> int:
-        """Exit status: 0, or 1 if a verdict got worse."""
-        return 1 if self.worse else 0
-
 
 def jobs_here() -> int:
     """Chapters that may run side by side: one a core, as far as the memory goes."""
@@ -51,7 +41,7 @@ def jobs_here() -> int:
 def reproduce(
     say: Callable[[str], None],
     *,
-    profile: str = PROFILE,
+    profile: str = "laptop",
     force: bool = False,
     progress: bool = True,
     book: bool = True,
@@ -86,12 +76,8 @@ def _execute(
     started = time.monotonic()
     pool = ThreadPoolExecutor(min(jobs, len(todo)))
     try:
-        waiting = {
-            pool.submit(
-                execution.execute, plan, force=force, progress=progress, position=place
-            ): plan
-            for place, plan in enumerate(todo)
-        }
+        start = partial(pool.submit, execution.execute, force=force, progress=progress)
+        waiting = {start(plan, position=place): plan for place, plan in enumerate(todo)}
         for count, future in enumerate(as_completed(waiting), 1):
             if future.exception() is not None:
                 continue
@@ -109,9 +95,8 @@ def _execute(
 
 def compare(chapter: str, profile: str, found: dict[str, str]) -> list[str]:
     """Verdicts that are worse than those of the recorded manifest, one line each."""
-    before = manifests.recorded(chapter, profile)
-    if before is None:
-        return []
-    recorded = claims.verdicts(chapter, manifests.metrics_of(before))
+    metrics = manifests.metrics_of(manifests.recorded(chapter, profile))
+    # Where nothing was recorded no claim was tried, and no verdict is worse than that.
+    recorded = claims.verdicts(chapter, metrics)
     lost = rule.worse(recorded, found)
     return [f"{chapter} {name}: was {old}, is {new}" for name, (old, new) in lost.items()]

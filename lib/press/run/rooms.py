@@ -1,16 +1,11 @@
 """The four rooms of a new chapter, from a template that builds and passes."""
 
-from __future__ import annotations
-
 import re
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from press import closure, paths
 from press.documents import write_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -24,7 +19,8 @@ def make(slug: str, part: str) -> list[Path]:
     for name, value in (("slug", slug), ("part", part)):
         if not _NAME.fullmatch(value):
             raise ValueError(f"{name}: got {value!r}, expected lower-case letters, digits and '_'")
-    root, code = paths.root(), _code()
+    root = paths.root()
+    code = root / "lib" if (root / "lib").is_dir() else closure.LIB
     places = {
         "chapter.ipynb": paths.notebooks() / part / f"{slug}.ipynb",
         "package.txt": code / "chapters" / slug / "__init__.py",
@@ -44,12 +40,6 @@ def make(slug: str, part: str) -> list[Path]:
         write_text(path, template.joinpath(name).read_text("utf-8").replace("SLUG", slug))
     write_text(root / "_toc.yml", contents)
     return [*places.values(), root / "_toc.yml"]
-
-
-def _code() -> Path:
-    """Folder of the wings that belongs to the root: usually the one that this code runs from."""
-    own = paths.root() / "lib"
-    return own if own.is_dir() else closure.LIB
 
 
 def _with_line(text: str, slug: str, part: str) -> str:

@@ -1,19 +1,17 @@
 """All or nothing: interruptions, and folders that are replaced as a whole."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
-import os
-import secrets
 import shutil
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+import psutil
+
+from press.documents import sibling
 
 
 class Interrupted(KeyboardInterrupt):
@@ -21,7 +19,6 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
-        self.number = number
         self.status = 128 + number
 
 
@@ -42,7 +39,11 @@ def interruptible() -> Iterator[None]:
     def stop(number: int, _frame: Any) -> None:
         for other in numbers:
             signal.signal(other, signal.SIG_IGN)
-        _kill_children()
+        children = psutil.Process().children(recursive=True)
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=5)
         # What asyncio says about the tasks that we abandon is of no use to anybody.
         logging.disable(logging.CRITICAL)
         raise Interrupted(number)
@@ -55,25 +56,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _kill_children() -> None:
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    psutil.wait_procs(children, timeout=5)
-
-
-def _sibling(folder: Path) -> Path:
-    """Make a hidden name beside `folder` that tells which process made it."""
-    return folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-
-
 def _sweep(parent: Path) -> None:
     """Remove what a process that was killed outright has left."""
-    import psutil
-
     for path in parent.glob(".*.*.*"):
         owner = path.name.rsplit(".", 2)[1]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
@@ -88,7 +72,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    fresh, old = _sibling(folder), _sibling(folder)
+    fresh, old = sibling(folder), sibling(folder)
     fresh.mkdir()
     try:
         yield fresh

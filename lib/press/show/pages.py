@@ -1,23 +1,18 @@
 """Pages and lists that are made from claims and recorded runs: nothing in them is typed in."""
 
-from __future__ import annotations
-
 import html
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from press import paths
 from press.documents import write_text
 from press.judge import claims, manifests, rule
 from press.judge.manifests import metrics_of
-from press.judge.rule import NOT_TRIED
-from press.show.tables import DASH, Cell, Display, table, text_cell
+from press.show.tables import DASH, Cell, Display, table
 from press.show.verdicts import measured_cell, reported, verdict_cell, with_note
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 INTRODUCTION = """\
 % Made by `python -m press pages`; do not edit.
@@ -46,45 +41,35 @@ def _commit(manifest: Mapping[str, Any]) -> str:
     return manifest["commit"][:7] + (" with changes" if manifest["dirty"] else "")
 
 
-def _plain(text: str) -> Cell:
-    return Cell(html.escape(text), text)
-
-
 def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) -> Display:
     """One row per recorded run: verdict counts, device, time, date and commit."""
     rows = []
     for chapter, document in book.items():
+        title = document["title"]
+        link = Cell(f'<a href="{_page(chapter)}">{html.escape(title)}</a>', title)
         for manifest in [m for m in manifests if m["chapter"] == chapter]:
-            metrics = metrics_of(manifest)
-            found = [rule.claim_verdict(claim, metrics) for claim in document["claims"]]
-            rows.append(
-                [
-                    Cell(
-                        f'<a href="{_page(chapter)}">{html.escape(document["title"])}</a>',
-                        document["title"],
-                    ),
-                    _plain(manifest["profile"]),
-                    _plain(rule.tally(found)),
-                    _plain(f"{manifest['device']} ({manifest['cpu']}, {manifest['threads']})"),
-                    _plain(f"{manifest['wall_s']:.0f} s"),
-                    _plain(manifest["date"][:10]),
-                    _plain(_commit(manifest)),
-                ]
-            )
-    head = ("Chapter", "Profile", "Verdicts", "Device (CPU, threads)", "Time", "Date", "Commit")
+            texts = [
+                manifest["profile"],
+                rule.tally(rule.verdicts(document, metrics_of(manifest)).values()),
+                f"{manifest['device']} ({manifest['cpu']}, {manifest['threads']})",
+                f"{manifest['wall_s']:.0f} s",
+                f"{manifest['date'][:10]}, {_commit(manifest)}",
+            ]
+            rows.append([link, *(Cell(html.escape(text), text) for text in texts)])
+    head = ("Chapter", "Profile", "Verdicts", "Device (CPU, threads)", "Time", "Date, commit")
     return table("Recorded runs", head, rows)
 
 
 def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> list:
-    metrics = {} if manifest is None else metrics_of(manifest)
+    metrics = metrics_of(manifest)
     origin = "paper" if claim["origin"] == "paper" else "beyond the paper"
     run = [DASH]
     if manifest is not None:
         run = [manifest["profile"], manifest["device"], manifest["date"][:10], _commit(manifest)]
     return [
         verdict_cell(claim, rule.claim_verdict(claim, metrics), _page(chapter)),
-        with_note(text_cell(claim["statement"]), f"{claim['kind']}, {origin}"),
-        text_cell(reported(claim)),
+        with_note(Cell.of(claim["statement"]), f"{claim['kind']}, {origin}"),
+        Cell.of(reported(claim)),
         measured_cell(claim, metrics, exact=True),
         Cell("<br>".join(map(html.escape, run)), ", ".join(run)),
     ]
@@ -96,7 +81,7 @@ def claims_table(
     """Every claim of a chapter, one row per recorded run that tried it."""
     rows = []
     for claim in document["claims"]:
-        tried = [m for m in manifests if rule.claim_verdict(claim, metrics_of(m)) != NOT_TRIED]
+        tried = [m for m in manifests if rule.claim_verdict(claim, metrics_of(m)) != rule.NOT_TRIED]
         rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
     head = ("Claim", "What is claimed", "The paper reports", "Measured (asked)", "Run")
     return table(f"Claims of {document['title']}", head, rows, "db-claims")
@@ -110,11 +95,8 @@ def scoreboard() -> str:
     """Text of the scoreboard page: a section a part of the book, a table a chapter."""
     book = claims.load_book()
     runs = {slug: manifests.of_chapter(slug) for slug in book}
-    parts = [
-        INTRODUCTION,
-        "## Recorded runs",
-        _raw(runs_table(book, [run for found in runs.values() for run in found])),
-    ]
+    recorded = runs_table(book, [run for found in runs.values() for run in found])
+    parts = [INTRODUCTION, "## Recorded runs", _raw(recorded)]
     for caption, slugs in paths.contents().items():
         parts.append(f"## {caption}")
         for slug in (slug for slug in slugs if slug in book):
@@ -125,9 +107,8 @@ def scoreboard() -> str:
 
 def _tally(slug: str) -> str:
     """Verdicts of a chapter's run at its own profile, in words."""
-    found = manifests.recorded(slug, "laptop")
-    metrics = {} if found is None else metrics_of(found)
-    return rule.tally(rule.claim_verdict(c, metrics) for c in claims.load(slug)["claims"])
+    metrics = metrics_of(manifests.recorded(slug, "laptop"))
+    return rule.tally(rule.verdicts(claims.load(slug), metrics).values())
 
 
 def readme_list() -> str:
@@ -135,16 +116,13 @@ def readme_list() -> str:
     rows = ["| | chapter | paper | what the chapter does | verdicts |", "|---|---|---|---|---|"]
     for number, (slug, document) in enumerate(claims.load_book().items(), 1):
         paper = document["paper"]
-        where = f"{', '.join(_surname(name) for name in paper['authors'])} {paper['year']}"
+        surnames = ", ".join(name.rsplit(" ", 1)[-1] for name in paper["authors"])
+        where = f"{surnames} {paper['year']}"
         if "arxiv" in paper:
             where += f", [arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})"
         link = f"[{document['title']}]({paths.relative(paths.notebook(slug))})"
         rows.append(f"| {number} | {link} | {where} | {document['summary']} | {_tally(slug)} |")
     return "\n".join(rows)
-
-
-def _surname(name: str) -> str:
-    return name.rsplit(" ", 1)[-1]
 
 
 def landing_list() -> str:

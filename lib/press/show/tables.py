@@ -1,14 +1,10 @@
 """Tables and numbers as HTML and plain text."""
 
-from __future__ import annotations
-
 import html
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import Any
 
 DASH = "–"
 
@@ -35,9 +31,15 @@ class Cell:
     html: str
     text: str
 
+    @classmethod
+    def of(cls, text: str) -> "Cell":
+        """Make a cell of one line of Markdown."""
+        return cls(inline_html(text), text)
 
-# ---------------------------------------------------------------------------------------------
-# numbers and text
+    @classmethod
+    def join(cls, cells: Sequence["Cell"], html: str = "", text: str = "") -> "Cell":
+        """One cell of several, with separators for either form."""
+        return cls(html.join(c.html for c in cells), text.join(c.text for c in cells))
 
 
 def digits(value: float, *, exact: bool = False) -> str:
@@ -71,9 +73,8 @@ def inline_html(text: str) -> str:
 
     Mathematics becomes ``\(...\)`` inside the class that Sphinx's MathJax set-up looks for.
     """
-    pieces = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
     out = []
-    for piece in pieces:
+    for piece in re.split(r"(\$[^$]+\$|`[^`]+`)", text):
         if len(piece) > 2 and piece[0] == piece[-1] == "$":
             out.append(f'<span class="math notranslate">\\({html.escape(piece[1:-1])}\\)</span>')
         elif len(piece) > 2 and piece[0] == piece[-1] == "`":
@@ -84,15 +85,6 @@ def inline_html(text: str) -> str:
             safe = re.sub(r"\*(.+?)\*", r"<em>\1</em>", safe)
             out.append(re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', safe))
     return "".join(out)
-
-
-# ---------------------------------------------------------------------------------------------
-# tables
-
-
-def text_cell(text: str) -> Cell:
-    """Make a cell of one line of Markdown."""
-    return Cell(inline_html(text), text)
 
 
 def table(
@@ -136,5 +128,5 @@ def number_table(
         text = DASH if value != value else fmt.format(value)
         return Cell(number_html(text), text)
 
-    body = [[Cell(inline_html(name), name), *map(cell, values)] for name, values in rows.items()]
+    body = [[Cell.of(name), *map(cell, values)] for name, values in rows.items()]
     return table(caption, columns, body)

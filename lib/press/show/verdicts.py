@@ -5,32 +5,16 @@ business of the book's style sheet; here are only classes. Tables have a caption
 a scope, and sit in a scrollable region, so a phone shows them without a page that is too wide.
 """
 
-from __future__ import annotations
-
 import html
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from press.judge import rule
 from press.judge.manifests import metrics_of
 from press.judge.rule import NOT_TRIED, REPRODUCED, Metric
-from press.show.tables import (
-    DASH,
-    Cell,
-    Display,
-    digits,
-    inline_html,
-    number_html,
-    table,
-    text_cell,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from press.show.tables import DASH, Cell, Display, digits, inline_html, number_html, table
 
 SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
-
-
-UNKNOWN = "not available to us"
 
 
 def badge(verdict: str) -> str:
@@ -91,23 +75,23 @@ def _named_html(text: str) -> str:
     )
 
 
-def asked_text(claim: Mapping[str, Any]) -> str:
-    """Thresholds of a claim, one part per condition."""
-    return "; ".join(bound_text(condition) for condition in claim["conditions"])
-
-
 def reported(claim: Mapping[str, Any]) -> str:
     """Say what the paper reports for a claim."""
     if claim["reported"] is not None:
         return claim["reported"]
-    return UNKNOWN if claim["origin"] == "paper" else "beyond the paper"
+    return "not available to us" if claim["origin"] == "paper" else "beyond the paper"
+
+
+def _reason(claim: Mapping[str, Any], verdict: str) -> str:
+    return "" if verdict == REPRODUCED else claim.get("reason", "")
 
 
 def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata: dict) -> Display:
     """Build the line that `Ledger.check` shows: verdict, statement, measured, asked."""
     verdict = rule.claim_verdict(claim, metrics)
-    measured, asked = measured_text(claim, metrics, exact=False), asked_text(claim)
-    reason = "" if verdict == REPRODUCED else claim.get("reason", "")
+    measured = measured_text(claim, metrics, exact=False)
+    asked = "; ".join(bound_text(condition) for condition in claim["conditions"])
+    reason = _reason(claim, verdict)
     markup = (
         f'<div class="db-claim" id="claim-{claim["id"]}">{badge(verdict)} '
         f'<strong class="db-id">{claim["id"]}</strong> '
@@ -123,33 +107,30 @@ def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata
     return Display(markup + "</div>", text + (f" | why: {reason}" if reason else ""), metadata)
 
 
+def _link(claim: Mapping[str, Any], page: str = "") -> str:
+    return f'<a href="{page}#claim-{claim["id"]}">{claim["id"]}</a>'
+
+
 def verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell:
     """Make the first cell of a claim: identifier, linked to its place on a page, and verdict."""
-    link = f'<a href="{page}#claim-{claim["id"]}">{claim["id"]}</a>'
-    return Cell(f"{link}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
+    return Cell(f"{_link(claim, page)}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
 
 
 def measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
     """List what was measured for every condition, with the threshold it had to meet."""
+    cells = []
     measured = measured_text(claim, metrics, exact).split("; ")
-    asked = [bound_text(condition) for condition in claim["conditions"]]
-    markup = [
-        f'{_named_html(value)} <span class="db-note">({number_html(bound)})</span>'
-        for value, bound in zip(measured, asked, strict=True)
-    ]
-    text = [f"{value} ({bound})" for value, bound in zip(measured, asked, strict=True)]
-    return Cell("<br>".join(markup), "; ".join(text))
+    for value, condition in zip(measured, claim["conditions"], strict=True):
+        bound = bound_text(condition)
+        note = f'<span class="db-note">({number_html(bound)})</span>'
+        cells.append(Cell(f"{_named_html(value)} {note}", f"{value} ({bound})"))
+    return Cell.join(cells, "<br>", "; ")
 
 
 def with_note(cell: Cell, note: str) -> Cell:
     """Put a note below what a cell holds."""
-    return Cell(
-        f'{cell.html}<div class="db-note">{inline_html(note)}</div>', f"{cell.text} | {note}"
-    )
-
-
-def _joined(*cells: Cell) -> Cell:
-    return Cell("".join(c.html for c in cells), "".join(c.text for c in cells))
+    markup = f'{cell.html}<div class="db-note">{inline_html(note)}</div>'
+    return Cell(markup, f"{cell.text} | {note}")
 
 
 def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[Cell]:
@@ -161,19 +142,10 @@ def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -
             continue
         text = measured_text(claim, metrics, exact=True)
         name = manifest["profile"]
-        cells.append(
-            Cell(
-                f'<div class="db-other">{html.escape(name)}: {_named_html(text)} '
-                f"{badge(verdict)}</div>",
-                f" | {name}: {text} ({verdict})",
-            )
-        )
+        shown = f"{html.escape(name)}: {_named_html(text)} {badge(verdict)}"
+        markup = f'<div class="db-other">{shown}</div>'
+        cells.append(Cell(markup, f" | {name}: {text} ({verdict})"))
     return cells
-
-
-def _why(claim: Mapping[str, Any], verdict: str) -> str:
-    reason = claim.get("reason", "") if verdict != REPRODUCED else ""
-    return f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
 
 
 def paper_table(
@@ -187,18 +159,12 @@ def paper_table(
     rows = []
     for claim in document["claims"]:
         verdict = rule.claim_verdict(claim, metrics)
-        more = _other_runs(claim, others)
-        rows.append(
-            [
-                verdict_cell(claim, verdict),
-                with_note(text_cell(claim["statement"]), claim["place"]),
-                text_cell(reported(claim)),
-                _joined(
-                    with_note(measured_cell(claim, metrics, exact=False), _why(claim, verdict)),
-                    *more,
-                ),
-            ]
-        )
+        reason = _reason(claim, verdict)
+        why = f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
+        measured = with_note(measured_cell(claim, metrics, exact=False), why)
+        statement = with_note(Cell.of(claim["statement"]), claim["place"])
+        measured = Cell.join([measured, *_other_runs(claim, others)])
+        rows.append([verdict_cell(claim, verdict), statement, Cell.of(reported(claim)), measured])
     head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
     shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")
     lines = [f"{row[0].text} paper: {row[2].text}; measured: {row[3].text}" for row in rows]
@@ -207,12 +173,11 @@ def paper_table(
 
 def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Display:
     """Short table of verdicts for the top of a chapter."""
+    found = rule.verdicts(document, metrics)
     rows = []
     for claim in document["claims"]:
-        verdict = rule.claim_verdict(claim, metrics)
-        link = Cell(f'<a href="#claim-{claim["id"]}">{claim["id"]}</a>', claim["id"])
-        rows.append([link, text_cell(claim["statement"]), Cell(badge(verdict), verdict)])
-    found = [row[2].text for row in rows]
-    caption = f"{len(found)} claims: {rule.tally(found)}"
-    shown = table(caption, ("Claim", "Statement", "Verdict"), rows)
-    return Display(shown.html, caption)
+        name, verdict = claim["id"], found[claim["id"]]
+        statement = Cell.of(claim["statement"])
+        rows.append([Cell(_link(claim), name), statement, Cell(badge(verdict), verdict)])
+    caption = f"{len(found)} claims: {rule.tally(found.values())}"
+    return Display(table(caption, ("Claim", "Statement", "Verdict"), rows).html, caption)
