@@ -84,10 +84,8 @@ def deblur_colour(
 
 def summarise(rows: Sequence[Cell]) -> dict[str, list[float]]:
     """Mean PSNR (dB) by method, one value per number of steps."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        found.setdefault(row.method, []).append(row.mean)
-    return found
+    names = dict.fromkeys(row.method for row in rows)
+    return {name: [row.mean for row in rows if row.method == name] for name in names}
 
 
 def study(

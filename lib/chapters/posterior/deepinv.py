@@ -32,7 +32,6 @@ from diffbook.inverse import gains
 from diffbook.inverse.filters import Steps
 from diffbook.inverse.operators import Blur, gaussian_kernel, measure
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.schedules.levels import validate_alpha_bar
 from press import paths, records
 
 Method = Literal["dps", "dps_norm", "pigdm", "ald", "moment_matching"]
@@ -91,9 +90,7 @@ def schedule(S: int, beta_min: float = 0.1, beta_max: float = 20.0) -> NDArray[n
     if S < 1:
         raise ValueError(f"S must be at least 1, got {S!r}")
     t = np.linspace(0.0, 1.0, S + 1)
-    return validate_alpha_bar(
-        np.exp(-beta_min * t - 0.5 * (beta_max - beta_min) * t**2), allow_one=True
-    )
+    return np.exp(-beta_min * t - 0.5 * (beta_max - beta_min) * t**2)
 
 
 class Denoiser(torch.nn.Module):
@@ -129,31 +126,14 @@ def sampler(method: Method, prior: GaussianPrior, S: int, **options: Any) -> Any
         raise ValueError(f"method must be one of {sorted(FIDELITIES)}, got {method!r}")
     deepinv = load()
     name, selected = FIDELITIES[method]
+    times = torch.linspace(1.0, 0.0, S + 1, dtype=torch.float64)
     return deepinv.sampling.PosteriorDiffusion(
         data_fidelity=getattr(deepinv.sampling, name)(**selected, **options),
         denoiser=Denoiser(prior),
         sde=deepinv.sampling.VariancePreservingDiffusion(alpha=0.0),
-        solver=deepinv.sampling.DDIMSolver(
-            timesteps=torch.linspace(1.0, 0.0, S + 1, dtype=torch.float64)
-        ),
+        solver=deepinv.sampling.DDIMSolver(timesteps=times),
         minus_one_one=False,
     )
-
-
-def sample(
-    method: Method,
-    prior: GaussianPrior,
-    x_T: torch.Tensor,
-    S: int,
-    *,
-    y: torch.Tensor,
-    operator: Blur,
-    sigma_y: float,
-    **options: Any,
-) -> torch.Tensor:
-    """Draw grey images (n, h, w) with deepinv, from noise ``x_T`` and measurements ``y``."""
-    diffusion = sampler(method, prior, S, **options)
-    return diffusion(y[:, None], physics(operator, sigma_y), x_init=x_T[:, None])[:, 0].detach()
 
 
 # --- the recorded comparison ------------------------------------------------------------------
@@ -193,10 +173,9 @@ class Case(NamedTuple):
 
     def theirs(self, method: Method, **options: float) -> NDArray:
         """Run deepinv's sampler and return its images."""
-        return sample(
-            method, self.prior, torch.from_numpy(self.x_T), S, y=torch.from_numpy(self.y),
-            operator=self.operator, sigma_y=SIGMA_Y, **options,
-        ).numpy()  # fmt: skip
+        y, x_T = (torch.from_numpy(v)[:, None] for v in (self.y, self.x_T))
+        diffusion = sampler(method, self.prior, S, **options)
+        return diffusion(y, physics(self.operator, SIGMA_Y), x_init=x_T)[:, 0].numpy(force=True)
 
     def annealed(self) -> NDArray[np.float64]:
         """Weights of DPS that deepinv calls annealed, (S,)."""
@@ -245,15 +224,10 @@ def main() -> None:
         raise click.ClickException(missing())
     from importlib.metadata import version
 
-    document = {
-        "command": COMMAND,
-        "deepinv": version("deepinv"),
-        "torch": torch.__version__,
-        "size": SIZE,
-        "steps": S,
-        "sigma_y": SIGMA_Y,
-        "differences": {name: float(f"{value:.2g}") for name, value in differences().items()},
-    }
+    found = {name: float(f"{value:.2g}") for name, value in differences().items()}
+    versions = {"deepinv": version("deepinv"), "torch": torch.__version__}
+    sizes = {"size": SIZE, "steps": S, "sigma_y": SIGMA_Y}
+    document = {"command": COMMAND, **versions, **sizes, "differences": found}
     records.write(paths.study("posterior", "deepinv"), document)
     click.echo(json.dumps(document["differences"]))
 

@@ -20,6 +20,7 @@ from chapters.posterior import tasks
 from chapters.posterior.restoration import measured, network
 from diffbook.inverse import published
 from diffbook.inverse.blocks.chain import Chain
+from diffbook.inverse.blocks.design import state_power
 from diffbook.inverse.guidance import differentiated
 from diffbook.samplers.protocol import initial_noise
 from diffbook.samplers.transfer import step_coefficients
@@ -112,18 +113,10 @@ def curvature(
     return Curvature(sigma, tasks.designed_weights(data, name, S), model_bound, np.array(found))
 
 
-@dataclass(frozen=True, eq=False)
-class Path:
-    """Mean power of the states of a guided run, relative to that of noisy data; all arrays (S,)."""
-
-    network: NDArray
-    model: NDArray  # closed form with the Wiener denoiser, see `tasks.state_power`
-
-
 def path(
     data: str, name: str, S: int, k: int, weights: NDArray, *, n: int = 64, seed: int = 0
-) -> Path:
-    """Run DPS on validation images with a network, and compare its states with the closed form."""
+) -> tuple[NDArray, NDArray]:
+    """Mean power (S,) of DPS's states relative to noisy data: with a network, and in the model."""
     task, alpha_bar, model = tasks.make_task(data, name), ddpm_respaced(S), tasks.prior(data)
     x0 = tasks.images(data, "validation", n)
     y = torch.as_tensor(measured(task, x0, seed, k), dtype=torch.float32)
@@ -141,4 +134,4 @@ def path(
         network(data, k), x_T, alpha_bar, y=y, operator=task.operator, sigma_y=task.sigma_y,
         weights=weights, callback=note,
     )  # fmt: skip
-    return Path(power, tasks.state_power(tasks.block_problem(data, name), alpha_bar, weights))
+    return power, state_power(tasks.block_problem(data, name), alpha_bar, weights)

@@ -32,14 +32,11 @@ from press.records import provenance, read, short, write
 #: Values of zeta' among which the heuristic zeta'/|r| is tuned.
 GRID = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 
-
 #: Validation images per training seed for the tuning, and test images for the cells.
 N_VALIDATION, N_TEST = 24, 100
 
-
 #: Largest number of steps of the methods beside DPS.
 MORE_STEPS = 50
-
 
 METRICS = ("PSNR", "SSIM", "consistency", "pixels", "gabor", "spectrum dB")
 
@@ -68,14 +65,9 @@ class Recorded:
         return found
 
 
-def default_path() -> Path:
-    """File of the recorded run, under version control."""
-    return paths.study("posterior", "restoration")
-
-
 def load(path: Path | None = None) -> Recorded:
     """Read a recorded run; a missing one is an error that names the command."""
-    path = path or default_path()
+    path = path or paths.study("posterior", "restoration")
     if not path.is_file():
         raise FileNotFoundError(
             f"no recorded run at {path}; make it: python -m chapters.posterior.record"
@@ -201,7 +193,7 @@ def compared(cells: Sequence[Cell], metric: str, method: str, other: str) -> lis
 @click.option("--out", type=click.Path(path_type=Path), help="Default: data/posterior/studies/.")
 def main(part: str, out: Path | None) -> None:
     """Tune on validation images, run all cells, and record the numbers."""
-    out, start = out or default_path(), time.perf_counter()
+    out, start = out or paths.study("posterior", "restoration"), time.perf_counter()
 
     def say(line: str) -> None:
         click.echo(f"{time.perf_counter() - start:6.0f} s  {line}")

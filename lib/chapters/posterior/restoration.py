@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from chapters.posterior import tasks
 from diffbook import inverse, samplers
 from diffbook.inverse import gains, published
+from diffbook.inverse.blocks.design import trimmed
 from diffbook.metrics.cells import Cell, summary
 from diffbook.metrics.restoration import consistency, psnr, ssim
 from diffbook.metrics.samples import image_metrics
@@ -40,7 +41,6 @@ MORE_METHODS = ("PiGDM designed", "PiGDM published", "DiffPIR designed", "DiffPI
 
 #: Reference sets of the Fréchet distances: test images, all digits and as many disjoint patches.
 N_REFERENCE = {"photos": 1232, "digits": 300}
-
 
 #: Designed weights (S,) by (data, task, S, sampler).
 Weights = Mapping[tuple[str, str, int, str], NDArray]
@@ -82,11 +82,8 @@ def rule(
     if found is None:
         found = tasks.designed_weights(task.data, task.name, S, sampler)
     if method == "designed, trimmed":
-        return (
-            sampler,
-            tasks.trimmed(tasks.block_problem(task.data, task.name), ddpm_respaced(S), found),
-            {},
-        )
+        problem = tasks.block_problem(task.data, task.name)
+        return sampler, trimmed(problem, ddpm_respaced(S), found), {}
     # The blocks of modes that DiffPIR's weights are designed on know no fresh noise.
     return sampler, found, {"zeta": 0.0} if sampler == "diffpir" else {}
 
@@ -106,8 +103,7 @@ def restore(
     weights = published.normalised(weights) if isinstance(weights, float) else weights
     like = torch.empty(0, dtype=torch.float32)
     x_T = initial_noise(seeds, task.operator.shape, like)
-    call = getattr(published, sampler)
-    result = call(
+    result = getattr(published, sampler)(
         denoiser, x_T, ddpm_respaced(S), y=torch.as_tensor(y, dtype=torch.float32),
         operator=task.operator, sigma_y=task.sigma_y, weights=weights,
         noise=step_noise(seeds), **options,

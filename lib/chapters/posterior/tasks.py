@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from diffbook import inverse
 from diffbook.inverse.blocks import problem as blocks
-from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.blocks.design import design_weights
-from diffbook.inverse.blocks.gains import inner
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules.families import ddpm_respaced
 
@@ -29,9 +27,6 @@ SIGMA_Y = {"photos": (0.3, 0.05), "digits": (0.5, 0.1)}
 
 #: Regularisation of designed weights for networks, chosen on validation images; see `designed_weights`.
 TIKHONOV = 1e-4
-
-#: Largest mean power of a state, relative to that of noisy data, that `trimmed` weights may reach.
-SLACK = 1.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,49 +135,3 @@ def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArr
         block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
     )
     return _frozen(found.weights)
-
-
-def state_power(problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray) -> NDArray:
-    """Mean power of DPS's states in the Gaussian model, relative to that of noisy data, (S,)."""
-    return _walk(problem, alpha_bar, weights, np.inf)[1]
-
-
-def trimmed(
-    problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float = SLACK
-) -> NDArray[np.float64]:
-    """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`, (S,)."""
-    if not slack >= 1.0:
-        raise ValueError(f"slack: got {slack}, expected at least 1 (the power of noisy data)")
-    return _walk(problem, alpha_bar, weights, slack)[0]
-
-
-def _walk(
-    problem: blocks.BlockProblem, alpha_bar: NDArray, weights: NDArray, slack: float
-) -> tuple[NDArray, NDArray]:
-    """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
-    problem = blocks.merged(problem)
-    chain = Chain(problem, alpha_bar)
-    used, power = np.array(weights, dtype=np.float64), np.empty(chain.S)
-    m, r, g = chain.H.shape
-    total = float(problem.count @ problem.lam.sum(1))
-
-    def mean(A: NDArray, B: NDArray) -> float:
-        # X = [D1 | D3] are the responses to the starting noise and to the measurement.
-        return inner(problem, np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1), B)
-
-    X = np.zeros((m, g, g + r), dtype=chain.H.dtype)
-    X[:, np.arange(g), np.arange(g)] = 1.0
-    unit = chain.family.filters(np.ones(chain.S))[0]
-    for s in range(chain.S - 1, -1, -1):
-        R = -(chain.H @ (chain.W[s] * X))
-        R[:, np.arange(r), g + np.arange(r)] += 1.0
-        kept = chain.keep[s] * X
-        push = chain.family.L[s][..., None] * (blocks.adjoint(chain.H) @ (unit[s][..., None] * R))
-        a, b, c = mean(kept, kept), mean(kept, push), mean(push, push)
-        nominal = alpha_bar[s] * total + (1.0 - alpha_bar[s]) * problem.d
-        if a + 2.0 * b * used[s] + c * used[s] ** 2 > slack * nominal:
-            root = np.sqrt(max(b**2 - c * (a - slack * nominal), 0.0))
-            used[s] = np.clip((root - b) / c, 0.0, used[s])
-        power[s] = (a + 2.0 * b * used[s] + c * used[s] ** 2) / nominal
-        X = kept + used[s] * push
-    return used, power

@@ -18,38 +18,26 @@ from diffbook.schedules import design
 Array = NDArray[np.float64]
 
 
-# --- distortion and perception ----------------------------------------------------------------
-
-
 def estimator(problem: Problem, share: float = 1.0, *, spread: bool = False) -> PosteriorTransfer:
     """Write an optimal estimator as a filter."""
     stretch = np.sqrt(inverse.ratio(1.0, problem.rho))
     D3 = problem.K * (share + (1.0 - share) * stretch)
     zero = np.zeros(problem.lam.size)
-    return PosteriorTransfer(
-        problem, zero, 1.0 - D3 * problem.h, D3, problem.lam_p if spread else zero
-    )
+    V = problem.lam_p if spread else zero
+    return PosteriorTransfer(problem, zero, 1.0 - D3 * problem.h, D3, V)
 
 
 def plane_gaps(problem: Problem) -> Array:
     """Relative differences between optimal estimators, as filters, and the bounds of the plane."""
     plane = inverse.distortion_perception(problem, points=3)
-    sample = estimator(problem, spread=True)
-    pairs = [
-        *(
-            (estimator(problem, p).mse, m)
-            for p, m in zip((1.0, 0.5, 0.0), plane["mse"], strict=True)
-        ),
-        *(
-            (estimator(problem, p).perception, q)
-            for p, q in zip((1.0, 0.5), plane["perception"][:2], strict=True)
-        ),
-        (sample.mse, plane["d_posterior"]),
-        # What should vanish is compared on the scale of the largest value.
-        (estimator(problem, 0.0).perception + plane["p_max"], plane["p_max"]),
-        (sample.perception + plane["p_max"], plane["p_max"]),
-        (sample.w2_squared + plane["p_max"], plane["p_max"]),
-    ]
+    sample, p_max = estimator(problem, spread=True), plane["p_max"]
+    line = [estimator(problem, share) for share in (1.0, 0.5, 0.0)]
+    pairs = [(one.mse, mse) for one, mse in zip(line, plane["mse"], strict=True)]
+    pairs += [(line[i].perception, plane["perception"][i]) for i in (0, 1)]
+    pairs.append((sample.mse, plane["d_posterior"]))
+    # What should vanish is compared on the scale of the largest value.
+    for nothing in (line[2].perception, sample.perception, sample.w2_squared):
+        pairs.append((nothing + p_max, p_max))
     return np.array([abs(a / b - 1.0) for a, b in pairs])
 
 
@@ -74,25 +62,19 @@ def plane_curve(
     problem: Problem, alpha_bar: ArrayLike, method: Callable[..., Steps], scales: Array, base: Array
 ) -> tuple[Array, Array]:
     """Distortion and perception (W2^2) of a method along a common factor of its weights."""
-    found = [
-        compose(problem, alpha_bar, method(problem, alpha_bar, c * np.asarray(base)))
-        for c in np.asarray(scales)
+    points = [
+        plane_point(problem, alpha_bar, method(problem, alpha_bar, c * np.asarray(base)))
+        for c in scales
     ]
-    return np.array([t.mse for t in found]), np.array([t.perception for t in found])
-
-
-# --- schedule and weights ---------------------------------------------------------------------
+    return tuple(np.transpose(points))
 
 
 def posterior_schedule(problem: Problem, S: int, *, eps_0: float = 1e-8) -> Array:
     """Design chapter 1's optimal schedule for the posterior spectrum, with ``alpha_bar[0] = 1``."""
     keep = problem.lam_p > 0
-    found = design.design_schedule(
-        np.repeat(problem.lam_p[keep], np.rint(problem.count[keep]).astype(int)),
-        S,
-        eps_0=eps_0,
-        eps_S=float(schedules.ddpm_respaced(1)[-1]),
-    )
+    lam = np.repeat(problem.lam_p[keep], np.rint(problem.count[keep]).astype(int))
+    eps_S = float(schedules.ddpm_respaced(1)[-1])
+    found = design.design_schedule(lam, S, eps_0=eps_0, eps_S=eps_S)
     return np.concatenate([[1.0], found.schedule[1:]])
 
 
@@ -109,9 +91,6 @@ def schedule_and_weights(problem: Problem, S: int, **kwargs) -> dict[str, float]
         ).objective
         found[f"{name}, ideal"] = w2(problem, ab, gains.ideal(problem, ab))
     return found
-
-
-# --- a wrong spectrum, other measurements -----------------------------------------------------
 
 
 def tilted(problem: Problem, frequency: ArrayLike, exponent: float) -> Problem:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook.inverse.blocks.chain import Chain, Method
-from diffbook.inverse.blocks.problem import BlockProblem, merged
+from diffbook.inverse.blocks.gains import inner
+from diffbook.inverse.blocks.problem import BlockProblem, adjoint, merged
 from diffbook.inverse.design import Cap, WeightDesign, check_search, descend, more_starts
 from diffbook.inverse.rules import search
 
@@ -150,3 +151,71 @@ def design_on_surrogate(
     exact = design_weights(problem, alpha_bar, method, starts=starts, **options)
     reached = Chain(merged(problem), alpha_bar, method).value(simple.weights)
     return SurrogateReport(simple, exact, simple.objective, reached)
+
+
+def state_power(problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike) -> Array:
+    """Mean power of DPS's states in the Gaussian model, relative to that of noisy data.
+
+    Parameters
+    ----------
+    problem, alpha_bar
+        As in `design_weights`.
+    weights : array_like, shape (S,)
+        Guidance weights.
+
+    Returns
+    -------
+    ndarray, shape (S,)
+        1 where a state has the power that the denoiser expects at its noise level.
+    """
+    return _walk(problem, alpha_bar, weights, np.inf)[1]
+
+
+def trimmed(
+    problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike, slack: float = 1.05
+) -> Array:
+    """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`.
+
+    A designed weight may push states far beyond the power of noisy data, where a network was never
+    trained; trimmed weights keep them there. Parameters are those of `state_power`.
+
+    Raises
+    ------
+    ValueError
+        If ``slack < 1``: no weights take power away from noisy data.
+    """
+    if not slack >= 1.0:
+        raise ValueError(f"slack: got {slack}, expected at least 1 (the power of noisy data)")
+    return _walk(problem, alpha_bar, weights, slack)[0]
+
+
+def _walk(
+    problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike, slack: float
+) -> tuple[Array, Array]:
+    """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
+    problem, alpha_bar = merged(problem), np.asarray(alpha_bar)
+    chain = Chain(problem, alpha_bar)
+    used, power = np.array(weights, dtype=np.float64), np.empty(chain.S)
+    m, r, g = chain.H.shape
+    total = float(problem.count @ problem.lam.sum(1))
+
+    def mean(A: Array, B: Array) -> float:
+        # X = [D1 | D3] are the responses to the starting noise and to the measurement.
+        return inner(problem, np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1), B)
+
+    X = np.zeros((m, g, g + r), dtype=chain.H.dtype)
+    X[:, np.arange(g), np.arange(g)] = 1.0
+    unit = chain.family.filters(np.ones(chain.S))[0]
+    for s in range(chain.S - 1, -1, -1):
+        R = -(chain.H @ (chain.W[s] * X))
+        R[:, np.arange(r), g + np.arange(r)] += 1.0
+        kept = chain.keep[s] * X
+        push = chain.family.L[s][..., None] * (adjoint(chain.H) @ (unit[s][..., None] * R))
+        a, b, c = mean(kept, kept), mean(kept, push), mean(push, push)
+        nominal = alpha_bar[s] * total + (1.0 - alpha_bar[s]) * problem.d
+        if a + 2.0 * b * used[s] + c * used[s] ** 2 > slack * nominal:
+            root = np.sqrt(max(b**2 - c * (a - slack * nominal), 0.0))
+            used[s] = np.clip((root - b) / c, 0.0, used[s])
+        power[s] = (a + 2.0 * b * used[s] + c * used[s] ** 2) / nominal
+        X = kept + used[s] * push
+    return used, power
