@@ -248,3 +248,43 @@ LONGER = lorentzian(10)
 def test_bad_input_is_named(call, name):
     with pytest.raises(ValueError, match=name):
         call()
+
+
+# --- power of the states ----------------------------------------------------------------------
+
+
+def drawn_power(p: bl.BlockProblem, weights: np.ndarray, n: int = 40_000) -> np.ndarray:
+    """Power of DPS's states over that of noisy data, by running it mode by mode on drawn modes."""
+    p, rng = bl.merged(p), np.random.default_rng(0)
+    chain, S = Chain(p, AB), len(AB) - 1
+
+    def normal(*shape):
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
+
+    x0 = np.sqrt(p.lam)[..., None] * normal(*p.lam.shape, n)
+    y = chain.H @ x0 + p.sigma_y * normal(*chain.H.shape[:2], n)
+    x, found = normal(*p.lam.shape, n), np.empty(S)
+    unit = chain.family.filters(np.ones(S))[0]
+    for s in range(S - 1, -1, -1):
+        gradient = np.conj(p.H.swapaxes(-1, -2)) @ (
+            unit[s][..., None] * (y - p.H @ (chain.W[s] * x))
+        )
+        x = chain.keep[s] * x + weights[s] * chain.family.L[s][..., None] * gradient
+        power = p.count @ (np.abs(x) ** 2).mean(-1).sum(-1)
+        found[s] = power / (AB[s] * (p.count @ p.lam.sum(1)) + (1 - AB[s]) * p.d)
+    return found
+
+
+@over_cases
+def test_state_power_is_that_of_drawn_states_and_trimming_bounds_it(name):
+    p = CASES[name].p
+    weights = 3.0 * bw.design_weights(p, AB, "dps").reference
+    power = bw.state_power(p, AB, weights)
+    np.testing.assert_allclose(power, drawn_power(p, weights), rtol=0.05)
+    assert power.max() > 1.05
+    found = bw.trimmed(p, AB, weights)
+    assert bw.state_power(p, AB, found).max() <= 1.05 + 1e-9
+    assert np.all((found >= 0) & (found <= weights))
+    np.testing.assert_array_equal(bw.trimmed(p, AB, weights, 1e9), weights)
+    with pytest.raises(ValueError, match=r"slack: got 0\.9, expected at least 1"):
+        bw.trimmed(p, AB, weights, 0.9)
