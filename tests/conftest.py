@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from browser import CHROMIUM, FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -217,6 +218,22 @@ class Book:
         """All files and folders below results/, hidden ones as well."""
         base = self.root / "results"
         return sorted(path.relative_to(base).as_posix() for path in base.rglob("*"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, one for all tests of a worker: Playwright allows no second one beside it."""
+    if CHROMIUM is None:
+        pytest.skip(
+            "no Chromium found (looked for chromium, chromium-browser, google-chrome); "
+            "install one or name it in the variable CHROMIUM"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=0)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

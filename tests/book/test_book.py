@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from browser import AXE_TAGS, CHROMIUM, FLAGS
+from browser import AXE_TAGS
 
 bs4 = pytest.importorskip("bs4")
 
@@ -200,21 +200,6 @@ class View:
     broken_formulas: list[str]
     failed_fonts: list[str]
     violations: list[str]
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip(
-            "no Chromium found (looked for chromium, chromium-browser, google-chrome); "
-            "install one or name it in the variable CHROMIUM"
-        )
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=0)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS
 
 from chapters.spectral.explorer import MAX_BYTES, explorer
 from diffbook import schedules
@@ -68,17 +67,6 @@ def test_bad_arguments_are_named(arguments, words):
 
 
 # -- in a browser ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install Debian's `chromium`, or set CHROMIUM")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=0)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
