@@ -44,7 +44,15 @@ def _toc_files() -> list[str]:
 
 PAGES = _toc_files()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
-VIEWS = [(page, theme, width) for page in PAGES for theme in THEMES for width in WIDTHS]
+# The pages of the library reference are of one make: two views of each show all four settings.
+ALIKE = {page for page in PAGES if page.startswith("book/reference/") and "index" not in page}
+VIEWS = [
+    (page, theme, width)
+    for page in PAGES
+    for theme in THEMES
+    for width in WIDTHS
+    if page not in ALIKE or (theme, width) in (("light", 1280), ("dark", 390))
+]
 
 
 @dataclass
