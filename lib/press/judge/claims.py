@@ -1,6 +1,6 @@
 """Claims of the papers, the metrics a chapter measures for them, and the verdicts.
 
-A paper's claims stand in ``data/paper/<chapter>.yaml`` with conditions on named metrics; the
+A paper's claims stand in ``data/<slug>/claims.yaml`` with conditions on named metrics; the
 thresholds are therefore fixed before a run. A chapter records metrics in a `Ledger`; verdicts are
 pure functions of the two. What a chapter recorded travels in the *metadata* of its cells' outputs
 at full precision, while the text on the page is rounded, so that the page reads the same on every

@@ -8,9 +8,23 @@ import numpy as np
 import oracles_posterior as oracle
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from posterior_cases import library
+from posterior_cases import (
+    ASYMMETRIC,
+    CASES,
+    FAST,
+    SMALL,
+    dense,
+    fft,
+    library,
+    noises,
+    over_cases,
+    over_small,
+    spectra,
+    steps_of,
+    weights_of,
+)
 from scipy.stats import norm
 from torch.distributions import Independent, Normal, kl_divergence
 
@@ -21,60 +35,6 @@ from diffbook import schedules as sc
 from diffbook.inverse import gains
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import ddim_gain
-
-FAST = settings(max_examples=60, deadline=None, derandomize=True)
-ASYMMETRIC = (0.35, 0.4, 0.2, 0.05)
-SMALL = {
-    "odd": oracle.small(9, ASYMMETRIC),
-    "even": oracle.small(10, ASYMMETRIC),
-    "with a zero": oracle.small(10, (0.5, 0.5)),
-    "denoising": oracle.small(8, (1.0,)),
-}
-CASES = {
-    "prior": ("prior", {}),
-    "ideal": ("ideal", {}),
-    "ideal, eta 1": ("ideal", {"eta": 1.0}),
-    "dps": ("dps", {}),
-    "dps, eta 0.6": ("dps", {"eta": 0.6}),
-    "dps, eta 1": ("dps", {"eta": 1.0}),
-    "pigdm": ("pigdm", {}),
-    "pigdm, eta 0.7": ("pigdm", {"eta": 0.7}),
-    "diffpir": ("diffpir", {}),
-    "diffpir, zeta 1": ("diffpir", {"zeta": 1.0}),
-    "ddnm": ("ddnm", {}),
-    "ddnm, eta 0": ("ddnm", {"eta": 0.0}),
-    "ddnm_plus": ("ddnm_plus", {}),
-    "ddnm_plus, eta 0": ("ddnm_plus", {"eta": 0.0}),
-    "ddrm": ("ddrm", {}),
-    "ddrm, eta_b 0.7": ("ddrm", {"eta": 0.5, "eta_b": 0.7}),
-    "ald": ("ald", {}),
-    "ald, eta 0.6": ("ald", {"eta": 0.6}),
-    "mcg": ("mcg", {}),
-    "mcg, eta 0.5": ("mcg", {"eta": 0.5}),
-}
-over_small = pytest.mark.parametrize("setting", SMALL)
-over_cases = pytest.mark.parametrize("case", CASES)
-
-
-def weights_of(method: str, S: int) -> dict:
-    if method in ("prior", "ideal"):
-        return {}
-    return {"weights": np.exp(0.3 * np.random.default_rng(S).standard_normal(S))}
-
-
-def steps_of(problem, ab, case: str) -> ps.Steps:
-    method, options = CASES[case]
-    return getattr(gains, method)(problem, ab, **weights_of(method, len(ab) - 1), **options)
-
-
-def dense(g, ab, case: str) -> oracle.Matrices:
-    method, options = CASES[case]
-    return oracle.matrices(method, g, ab, **weights_of(method, len(ab) - 1), **options)
-
-
-def fft(x):
-    return np.fft.fft(x, norm="ortho")
-
 
 # --- the unified recursion is every published algorithm ---------------------------------------
 
@@ -172,20 +132,6 @@ def test_shared_schedule_ends_at_the_denoisers_answer():
 
 
 # --- problem ----------------------------------------------------------------------------------
-
-
-def zero_or(low, high):
-    return st.one_of(st.just(0.0), st.floats(low, high))
-
-
-spectra = st.integers(1, 6).flatmap(
-    lambda m: st.tuples(
-        st.lists(zero_or(1e-6, 1e3), min_size=m, max_size=m),
-        st.lists(zero_or(1e-6, 3.0), min_size=m, max_size=m),
-        st.lists(st.floats(-6.0, 6.0), min_size=m, max_size=m),
-    )
-)
-noises = zero_or(1e-3, 5.0)
 
 
 @FAST

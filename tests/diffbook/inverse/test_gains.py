@@ -7,7 +7,7 @@ import oracles_posterior as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from posterior_cases import library, setting, w2
+from posterior_cases import LINEAR, OPTIONS, library, setting, step_gains, w2
 
 from diffbook import inverse
 from diffbook import inverse as ps
@@ -19,23 +19,6 @@ GOLDEN_RCOND = 1e-17
 5e-20 of the largest; a usual threshold of 1e-8 drops most of them and gives other numbers."""
 over_cells = pytest.mark.parametrize(("name", "S"), oracle.GOLDEN)
 over_small_cells = pytest.mark.parametrize(("name", "S"), [k for k in oracle.GOLDEN if k[1] <= 10])
-LINEAR = ("dps", "pigdm", "ddnm", "ddnm_plus", "ddrm", "ald", "mcg")
-OPTIONS = {
-    "dps": {"eta": 0.3},
-    "pigdm": {"eta": 0.3},
-    "diffpir": {"zeta": 0.4},
-    "ddnm": {"eta": 0.6},
-    "ddnm_plus": {"eta": 0.6},
-    "ddrm": {"eta": 0.6, "eta_b": 0.8},
-    "ald": {"eta": 0.3},
-    "mcg": {"eta": 0.3},
-}
-
-
-def step_gains(problem, ab, steps) -> np.ndarray:
-    return np.stack([
-        steps.P[s - 1] + steps.Q[s - 1] * problem.slope(ab[s]) for s in range(1, len(ab))
-    ])  # fmt: skip
 
 
 # --- the reference table ----------------------------------------------------------------------

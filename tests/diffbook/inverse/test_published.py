@@ -8,16 +8,27 @@ import numpy as np
 import oracles
 import pytest
 import torch
+from guided_cases import (
+    DENSE,
+    SHORT_OF_ONE,
+    SIGMA_Y,
+    TO_ONE,
+    TRANSFERS,
+    S,
+    arrays,
+    columns,
+    modes,
+    problem_prior,
+)
 
 from diffbook import inverse, samplers
 from diffbook import samplers as sm
 from diffbook.inverse import exact as conditional
 from diffbook.inverse import gains, guidance
-from diffbook.inverse import published as zs_published
+from diffbook.inverse import published as zs
 from diffbook.inverse.exact import conditional_denoiser, gaussian_vjp
 from diffbook.inverse.operators import (
     Blur,
-    Downsampling,
     Mask,
     gaussian_transfer,
     identity,
@@ -26,47 +37,10 @@ from diffbook.inverse.operators import (
 )
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
-from diffbook.schedules.families import ddpm_respaced, linear_beta
+from diffbook.schedules.families import ddpm_respaced
 
-SIGMA_Y = 0.1
-S = 6
-TO_ONE, SHORT_OF_ONE = ddpm_respaced(S), linear_beta(S)
 GRADIENT = ("dps", "pigdm", "mcg")
 METHODS = ("dps", "pigdm", "mcg", "ald", "ddnm", "ddnm_plus", "ddrm", "diffpir")
-
-
-def problem_prior(shape):
-    """Spectrum ``1 / (1 + (|k| / 3)^2)`` of mean 1, and a mean that is not constant."""
-    k = np.meshgrid(*(np.fft.fftfreq(n) * n for n in shape), indexing="ij")
-    lam = 1.0 / (1.0 + sum(g**2 for g in k) / 9.0)
-    n = np.arange(shape[-1])
-    return GaussianPrior.from_spectrum(
-        lam / lam.mean(), np.broadcast_to(0.05 + 0.3 * np.cos(2 * np.pi * n / len(n)), shape)
-    )
-
-
-def with_zeros(h):
-    """A transfer function that loses every frequency of the upper half."""
-    f = sum(g**2 for g in np.meshgrid(*map(np.fft.fftfreq, h.shape), indexing="ij"))
-    return np.where(f < 0.1, h, 0.0)
-
-
-TRANSFERS = {
-    "even": gaussian_transfer(16, 0.8, 0.7),
-    "odd": gaussian_transfer(15, 0.8, -1.2),
-    "image": gaussian_transfer((5, 6), 0.6, 0.4),
-    "zeros": with_zeros(gaussian_transfer(16, 1.0, 0.7)),
-    "identity": identity(9).spectrum,
-}
-
-
-def arrays(shape, measurement_shape, n=3):
-    """Start, measurement, and the noises of all steps, each its own."""
-    rng = np.random.default_rng(7)
-    draw = rng.standard_normal
-    Z = {s: draw((n, *shape)) for s in range(1, S + 1)}
-    Z_y = {s: draw((n, *measurement_shape)) for s in range(1, S + 1)}
-    return draw((n, *shape)), 0.5 + draw((n, *measurement_shape)), Z, Z_y
 
 
 def settings(name, kind, prior, Z, Z_y):
@@ -92,7 +66,7 @@ def settings(name, kind, prior, Z, Z_y):
 
 def run(name, kind, prior, operator, alpha_bar, x_T, y, options, **more):
     like = torch.tensor if kind == "torch" else np.asarray
-    return getattr(zs_published, name)(
+    return getattr(zs, name)(
         prior.denoise,
         like(x_T),
         alpha_bar,
@@ -182,10 +156,6 @@ def frequency_start(name, x, y, *, h, alpha_bar):
     return np.sqrt(alpha_bar[-1]) * np.where(seen, ybar + width * x, sg * x)
 
 
-def modes(x, ndim):
-    return np.fft.fftn(np.asarray(x), axes=tuple(range(-ndim, 0)), norm="ortho")
-
-
 def recursion(name, prior, h, alpha_bar, x_T, y, Z, Z_y, options):
     """Modes of all states from x_S to x_0."""
     F = lambda v: modes(v, h.ndim)  # noqa: E731 - a short name for a long formula
@@ -249,13 +219,6 @@ def test_published_defaults(case):
 
 
 # --- any H: dense matrices --------------------------------------------------------------------
-
-DENSE = {
-    "mask": Mask(np.random.default_rng(2).random(12) < 0.6),
-    "mask-image": Mask(np.random.default_rng(3).random((4, 5)) < 0.5),
-    "down": Downsampling(12, 3, Blur.from_transfer(gaussian_transfer(12, 0.9, 0.4))),
-    "down-image": Downsampling((6, 4), 2),
-}
 
 
 def dense_step(name, s, x, y, z, z_y, *, prior, H, alpha_bar, weights, options):
@@ -326,10 +289,6 @@ def dense_start(name, x, y, *, H, alpha_bar):
     return np.sqrt(alpha_bar[-1]) * Vt.T @ x
 
 
-def columns(x):
-    return np.asarray(x).reshape(len(x), -1).T
-
-
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 @pytest.mark.parametrize("case", DENSE)
 @pytest.mark.parametrize("name", METHODS)
@@ -361,13 +320,13 @@ def test_gradients_of_the_squared_norm_and_of_the_norm(case):
                     for v in arrays(h.shape, h.shape))  # fmt: skip
 
     def sample(weights):
-        return zs_published.dps(
+        return zs.dps(
             prior.denoise, x_T, ab, y=y, operator=operator, sigma_y=SIGMA_Y, weights=weights
         ).sample
 
     subtracted = {
         "squared": sample([0.0]) - sample([1.0]),
-        "norm": sample([0.0]) - sample(zs_published.normalised(0.5)),
+        "norm": sample([0.0]) - sample(zs.normalised(0.5)),
     }
     w = np.sqrt(ab[1]) * prior.lam / (ab[1] * prior.lam + 1 - ab[1])
     x = modes(x_T, h.ndim)
@@ -412,9 +371,9 @@ def test_guidance_through_a_network_is_the_gradient_of_the_likelihood(operator):
     score = torch.autograd.grad(-0.5 * (r * whitened).sum(), leaf, retain_graph=True)[0]
     gradient = torch.autograd.grad((r**2).sum(), leaf)[0]
     fixed = {"y": y, "operator": operator, "sigma_y": SIGMA_Y}
-    got = zs_published.pigdm(denoiser, x_T, [ab1, ab], weights=[0.3], r2=[r2], **fixed).sample
+    got = zs.pigdm(denoiser, x_T, [ab1, ab], weights=[0.3], r2=[r2], **fixed).sample
     np.testing.assert_allclose(got.numpy(), (plain + 0.3 * score).numpy(), atol=1e-12)
-    got = zs_published.dps(denoiser, x_T, [ab1, ab], weights=[0.2], **fixed).sample
+    got = zs.dps(denoiser, x_T, [ab1, ab], weights=[0.2], **fixed).sample
     np.testing.assert_allclose(got.numpy(), (plain - 0.2 * gradient).numpy(), atol=1e-12)
     assert not got.requires_grad
 
@@ -432,14 +391,12 @@ def test_vjp_replaces_automatic_differentiation():
     def numpy_denoiser(x, level, cond=None):
         return denoiser(torch.tensor(x), level).detach().numpy()
 
-    fixed = {"operator": operator, "sigma_y": SIGMA_Y, "weights": zs_published.normalised(0.4)}
+    fixed = {"operator": operator, "sigma_y": SIGMA_Y, "weights": zs.normalised(0.4)}
     tensors = {"y": torch.tensor(y), **fixed}
-    auto = zs_published.dps(denoiser, torch.tensor(x_T), TO_ONE, **tensors).sample.numpy()
+    auto = zs.dps(denoiser, torch.tensor(x_T), TO_ONE, **tensors).sample.numpy()
     with torch.no_grad():
-        given = zs_published.dps(
-            denoiser, torch.tensor(x_T), TO_ONE, vjp=vjp, **tensors
-        ).sample.numpy()
-    arrays_ = zs_published.dps(numpy_denoiser, x_T, TO_ONE, y=y, vjp=numpy_vjp, **fixed).sample
+        given = zs.dps(denoiser, torch.tensor(x_T), TO_ONE, vjp=vjp, **tensors).sample.numpy()
+    arrays_ = zs.dps(numpy_denoiser, x_T, TO_ONE, y=y, vjp=numpy_vjp, **fixed).sample
     np.testing.assert_allclose(given, auto, atol=1e-13)
     np.testing.assert_allclose(arrays_, auto, atol=1e-13)
 
@@ -449,14 +406,14 @@ def test_gradients_survive_no_grad_around_the_call():
     x_T, y = torch.tensor(np.random.default_rng(0).standard_normal((2, 2, 9)))
     fixed = {"y": y, "operator": identity(9), "sigma_y": 0.1, "weights": np.full(S, 0.1)}
     with torch.no_grad():
-        inside = zs_published.dps(prior.denoise, x_T, TO_ONE, **fixed).sample
-    torch.testing.assert_close(inside, zs_published.dps(prior.denoise, x_T, TO_ONE, **fixed).sample)
+        inside = zs.dps(prior.denoise, x_T, TO_ONE, **fixed).sample
+    torch.testing.assert_close(inside, zs.dps(prior.denoise, x_T, TO_ONE, **fixed).sample)
 
 
 def test_a_network_without_gradients_is_refused():
     prior, n = problem_prior((9,)), np.random.default_rng(0).standard_normal
     with pytest.raises(ValueError, match=r"^denoiser must be differentiable"):
-        zs_published.pigdm(
+        zs.pigdm(
             lambda x, level: prior.denoise(x.detach(), level),
             torch.tensor(n((2, 9))),
             TO_ONE,
@@ -476,9 +433,7 @@ def test_ideal_is_ddim_of_the_posterior_gaussian(case, eta):
     prior, operator = problem_prior(h.shape), Blur.from_transfer(h)
     x_T, y, Z, _ = arrays(h.shape, h.shape)
     common = {"eta": eta, "noise": lambda s, x: Z[s][: len(x)]}
-    got = zs_published.ideal(
-        prior, x_T, TO_ONE, y=y, operator=operator, sigma_y=SIGMA_Y, **common
-    ).sample
+    got = zs.ideal(prior, x_T, TO_ONE, y=y, operator=operator, sigma_y=SIGMA_Y, **common).sample
     S_y = np.abs(h) ** 2 * prior.lam + SIGMA_Y**2
     K, mu = prior.lam * np.conj(h) / S_y, prior.mu0_spectral
     for i in range(3):
@@ -487,7 +442,7 @@ def test_ideal_is_ddim_of_the_posterior_gaussian(case, eta):
         own = {**common, "noise": lambda s, x, i=i: Z[s][i : i + 1]}
         want = sm.ddim(posterior.denoise, x_T[i : i + 1], TO_ONE, **own).sample[0]
         np.testing.assert_allclose(got[i], want, atol=1e-12 * np.abs(want).max())
-    tensor = zs_published.ideal(
+    tensor = zs.ideal(
         prior, torch.tensor(x_T), TO_ONE, y=torch.tensor(y), operator=operator, sigma_y=SIGMA_Y,
         eta=eta, noise=lambda s, x: torch.tensor(Z[s]),
     ).sample  # fmt: skip
@@ -504,10 +459,10 @@ def test_pigdm_with_the_true_variance_is_ideal_for_white_data():
     ).T  # fmt: skip
     kappa = b * (1 - TO_ONE[1:]) / np.sqrt(TO_ONE[1:])
     common = {"y": y, "operator": operator, "sigma_y": SIGMA_Y}
-    got = zs_published.pigdm(
+    got = zs.pigdm(
         prior.denoise, x_T, TO_ONE, weights=kappa, vjp=gaussian_vjp(prior), **common
     ).sample
-    want = zs_published.ideal(prior, x_T, TO_ONE, **common).sample
+    want = zs.ideal(prior, x_T, TO_ONE, **common).sample
     np.testing.assert_allclose(got, want, atol=1e-12)
 
 
@@ -590,7 +545,7 @@ def test_noiseless_measurements_take_the_limit_of_small_noise():
     for name in ("pigdm", "ddnm_plus", "ddrm", "diffpir"):
         options = settings(name, "numpy", prior, Z, Z_y)
         exact, limit = (
-            getattr(zs_published, name)(
+            getattr(zs, name)(
                 prior.denoise, x_T, SHORT_OF_ONE, y=y, operator=operator, sigma_y=sigma_y,
                 **options,
             ).sample
@@ -610,7 +565,7 @@ def test_noiseless_measurements_in_both_forms(name, case):
     options = {"weights": np.full(S, 7.0)} if name == "diffpir" else {}
     fresh = {} if name == "pigdm" else {"noise": lambda s, x: Z[s]}
     gradient = {"vjp": gaussian_vjp(prior)} if name == "pigdm" else {}
-    found = getattr(zs_published, name)(
+    found = getattr(zs, name)(
         prior.denoise, x_T, TO_ONE, y=y, operator=operator, sigma_y=0.0, **options, **fresh,
         **gradient,
     ).sample  # fmt: skip
@@ -649,11 +604,11 @@ def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
         for shape in (op.shape, op.measurement_shape)
     )
     options = {
-        "normalised": {"weights": zs_published.normalised(0.3)},
+        "normalised": {"weights": zs.normalised(0.3)},
         "mcg": {"weights": np.ones(S), "noise_y": lambda s, y: torch.empty_like(y)},
         "ideal": {},
     }.get(name, {"weights": np.ones(S)})
-    sample = zs_published.dps if name == "normalised" else getattr(zs_published, name)
+    sample = zs.dps if name == "normalised" else getattr(zs, name)
     found = sample(
         prior if name == "ideal" else prior.denoise, x_T, TO_ONE, y=y, operator=op,
         sigma_y=SIGMA_Y, noise=lambda s, x: torch.empty_like(x), **options,
@@ -671,7 +626,7 @@ def test_a_sample_does_not_depend_on_its_batch(name, kind):
     y = sm.initial_noise([9, 8, 7, 6], operator.measurement_shape)
     options = settings(method, kind, prior, None, None)
     if name == "normalised":
-        options["weights"] = zs_published.normalised(0.5)
+        options["weights"] = zs.normalised(0.5)
 
     def sample(rows):
         streams = {"noise": sm.step_noise([seeds[i] for i in rows])}
@@ -707,7 +662,7 @@ def test_single_precision_stays_single(name):
     np.testing.assert_allclose(got, want, atol=2e-3 * np.abs(want).max())
     options.pop("vjp", None)
     tensors = {k: lambda s, x, f=f: torch.tensor(f(s, x)) for k, f in single.items()}
-    got = getattr(zs_published, name)(
+    got = getattr(zs, name)(
         prior.denoise, torch.tensor(x_T, dtype=torch.float32), TO_ONE, operator=operator,
         y=torch.tensor(y, dtype=torch.float32), sigma_y=SIGMA_Y, **{**options, **tensors},
     ).sample  # fmt: skip
@@ -750,7 +705,7 @@ def test_colour_batches_are_their_rotated_channels(name, case):
                 options["vjp"] = vjp
             if name == "mcg":
                 options["noise_y"] = lambda s, v: pick(Z_y[s])
-        return getattr(zs_published, name)(
+        return getattr(zs, name)(
             first, pick(x_T), TO_ONE, y=pick(y), operator=operator, sigma_y=SIGMA_Y, **options
         ).sample
 
@@ -770,7 +725,7 @@ def test_norms_of_colour_images_run_over_all_channels():
         seen.append(norm)
         return 0.0 * norm
 
-    zs_published.dps(
+    zs.dps(
         COLOUR.denoise, x_T, [0.9, 0.3], y=y, operator=operator, sigma_y=SIGMA_Y, weights=rule,
         vjp=gaussian_vjp(COLOUR),
     )  # fmt: skip
@@ -900,7 +855,7 @@ def test_bad_input_is_refused_by_name_before_any_call(name, change, message):
     arguments = {**good(name), **change}
     calls = []
     with pytest.raises(ValueError, match=message):
-        getattr(zs_published, name)(lambda x, level: calls.append(1) or x, **arguments)
+        getattr(zs, name)(lambda x, level: calls.append(1) or x, **arguments)
     assert not calls
 
 
@@ -914,7 +869,7 @@ def test_ideal_and_the_conditional_denoiser_refuse_what_does_not_fit():
         ({"y": Y, "eta": 0.5}, r"^noise is needed"),
     ):
         with pytest.raises(ValueError, match=message):
-            zs_published.ideal(prior, X, TO_ONE, **{**fixed, **arguments})
+            zs.ideal(prior, X, TO_ONE, **{**fixed, **arguments})
     with pytest.raises(ValueError, match=r"^operator must be for signals of the prior's shape"):
         conditional_denoiser(problem_prior((11,)), operator, Y, 0.1)
     with pytest.raises(ValueError, match=r"^y must have shape \(n"):
@@ -935,18 +890,18 @@ def test_ideal_and_the_conditional_denoiser_refuse_what_does_not_fit():
 )
 def test_answers_of_another_shape_are_refused(name, change, message):
     with pytest.raises(ValueError, match=message):
-        getattr(zs_published, name)(problem_prior((12,)).denoise, **{**good(name), **change})
+        getattr(zs, name)(problem_prior((12,)).denoise, **{**good(name), **change})
     with pytest.raises(ValueError, match=r"^denoiser returned shape"):
-        getattr(zs_published, name)(lambda x, level: x[:, :1], **good(name))
+        getattr(zs, name)(lambda x, level: x[:, :1], **good(name))
 
 
 def test_normalised_rule():
-    rule = zs_published.normalised(0.3)
+    rule = zs.normalised(0.3)
     np.testing.assert_allclose(rule(1, np.array([2.0, 0.5])), [0.15, 0.6])
     assert np.all(np.isfinite(rule(1, np.zeros(2, dtype=np.float32))))
     assert rule(1, torch.ones(2, dtype=torch.float32)).dtype == torch.float32
     with pytest.raises(ValueError, match=r"^zeta_prime must be finite"):
-        zs_published.normalised(np.inf)
+        zs.normalised(np.inf)
 
 
 def test_measurements_made_here_are_restored():
@@ -963,18 +918,18 @@ def test_measurements_made_here_are_restored():
     vjp = {"vjp": gaussian_vjp(prior)}
     mse = lambda x: float(np.mean((x - x0) ** 2))  # noqa: E731
     free = mse(sm.ddim(prior.denoise, x_T, alpha_bar).sample)
-    ideal = mse(zs_published.ideal(prior, x_T, alpha_bar, **common).sample)
+    ideal = mse(zs.ideal(prior, x_T, alpha_bar, **common).sample)
     found = {
-        "dps": zs_published.dps(
-            prior.denoise, x_T, alpha_bar, weights=zs_published.normalised(1.0), **vjp, **common
+        "dps": zs.dps(
+            prior.denoise, x_T, alpha_bar, weights=zs.normalised(1.0), **vjp, **common
         ),
-        "pigdm": zs_published.pigdm(prior.denoise, x_T, alpha_bar, **vjp, **common),
-        "ddnm_plus": zs_published.ddnm_plus(prior.denoise, x_T, alpha_bar, **noise, **common),
-        "ddrm": zs_published.ddrm(prior.denoise, x_T, alpha_bar, **noise, **common),
-        "diffpir": zs_published.diffpir(
+        "pigdm": zs.pigdm(prior.denoise, x_T, alpha_bar, **vjp, **common),
+        "ddnm_plus": zs.ddnm_plus(prior.denoise, x_T, alpha_bar, **noise, **common),
+        "ddrm": zs.ddrm(prior.denoise, x_T, alpha_bar, **noise, **common),
+        "diffpir": zs.diffpir(
             prior.denoise, x_T, alpha_bar, weights=np.full(20, 7.0), **noise, **common
         ),
-        "ald": zs_published.ald(prior.denoise, x_T, alpha_bar, **common),
+        "ald": zs.ald(prior.denoise, x_T, alpha_bar, **common),
     }  # fmt: skip
     for name, result in found.items():
         assert ideal * 0.5 < mse(result.sample) < 0.35 * free, name

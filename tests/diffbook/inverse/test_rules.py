@@ -5,29 +5,11 @@ from __future__ import annotations
 import numpy as np
 import oracles_posterior as oracle
 import pytest
-from posterior_cases import library, setting, w2
+from posterior_cases import LINEAR, OPTIONS, library, setting, step_gains, w2
 
 from diffbook import inverse
 from diffbook import inverse as ps
 from diffbook.inverse import gains, rules
-
-LINEAR = ("dps", "pigdm", "ddnm", "ddnm_plus", "ddrm", "ald", "mcg")
-OPTIONS = {
-    "dps": {"eta": 0.3},
-    "pigdm": {"eta": 0.3},
-    "diffpir": {"zeta": 0.4},
-    "ddnm": {"eta": 0.6},
-    "ddnm_plus": {"eta": 0.6},
-    "ddrm": {"eta": 0.6, "eta_b": 0.8},
-    "ald": {"eta": 0.3},
-    "mcg": {"eta": 0.3},
-}
-
-
-def step_gains(problem, ab, steps) -> np.ndarray:
-    return np.stack([
-        steps.P[s - 1] + steps.Q[s - 1] * problem.slope(ab[s]) for s in range(1, len(ab))
-    ])  # fmt: skip
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7])
