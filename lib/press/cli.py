@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,6 +57,10 @@ def main() -> None:
     # One thread a chapter: the last digits then depend neither on the number of cores nor on how
     # many chapters run side by side.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Kernels work in the notebooks' folder, where a relative path would mean another place.
+    for name in (paths.ROOT_VARIABLE, "DIFFBOOK_DATA", "DIFFBOOK_CACHE"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).absolute())
 
 
 @main.command("list")
@@ -90,7 +95,7 @@ def _expected_time(chapter: str, profile: str) -> str:
 
 @main.command()
 @click.argument("chapter")
-@click.option("--profile", "-P", default=None, help="Size of the run [default: laptop].")
+@click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the run.")
 @click.option(
     "--parameter",
     "-p",
@@ -105,7 +110,7 @@ def _expected_time(chapter: str, profile: str) -> str:
 @click.option("--record", is_flag=True, help="Then put the result under version control.")
 def run(
     chapter: str,
-    profile: str | None,
+    profile: str,
     overrides: tuple[tuple[str, str], ...],
     dry_run: bool,
     force: bool,
@@ -123,14 +128,12 @@ def run(
         _record(plan)
 
 
-def _plan(
-    chapter: str, profile: str | None, overrides: tuple[tuple[str, str], ...] = ()
-) -> plans.Plan:
+def _plan(chapter: str, profile: str, overrides: tuple[tuple[str, str], ...] = ()) -> plans.Plan:
     parameters.known_chapter(chapter)
     twice = [name for name, count in Counter(name for name, _ in overrides).items() if count > 1]
     if twice:
         raise ValueError(f"parameter {twice[0]}: given twice")
-    return plans.plan(chapter, profile or "laptop", dict(overrides))
+    return plans.plan(chapter, profile, dict(overrides))
 
 
 def _describe(plan: plans.Plan) -> None:
@@ -138,18 +141,16 @@ def _describe(plan: plans.Plan) -> None:
     for name, value in plan.parameters.items():
         mark = "  (set here)" if name in plan.overrides else ""
         click.echo(f"    {name} = {value!r}{mark}")
-    changed = plan.changed()
-    if changed is None:
-        click.echo("would run: no finished run there")
-    elif changed:
-        click.echo(f"would run: changed since the last run: {', '.join(changed)}")
-    else:
-        click.echo("would skip: finished, nothing changed")
+    reason = plan.reason()
+    click.echo(f"would run: {reason}" if reason else "would skip: finished, nothing changed")
 
 
 def _execute(plan: plans.Plan, force: bool) -> None:
     from press.run import execution
 
+    reason = plan.reason()
+    if reason.startswith("damaged"):
+        click.echo(f"{plan.chapter} ({plan.profile}): {reason}; running it again")
     done = execution.execute(plan, force=force)
     where = paths.relative(plan.folder)
     spent = "finished earlier" if done.skipped else f"{done.manifest['wall_s']:.0f} s"
@@ -168,8 +169,8 @@ def _record(plan: plans.Plan) -> None:
 
 @main.command()
 @click.argument("chapter")
-@click.option("--profile", "-P", default=None, help="Profile of the run [default: laptop].")
-def record(chapter: str, profile: str | None) -> None:
+@click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the run.")
+def record(chapter: str, profile: str) -> None:
     """Put a finished run of CHAPTER under version control."""
     _record(_plan(chapter, profile))
 
@@ -216,10 +217,16 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
     ]
     for name in names:
         for profile in parameters.profiles(name):
-            path = paths.working() / name / profile / "manifest.json"
-            if path.is_file():
-                fresh = claims.verdicts(name, manifests.metrics_of(manifests.read(path)))
-                faults += reproduce.compare(name, profile, fresh)
+            folder = paths.working() / name / profile
+            if not (folder / "manifest.json").is_file():
+                continue
+            try:
+                manifest, _ = plans.read_run(folder)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            fresh = claims.verdicts(name, manifests.metrics_of(manifest))
+            faults += reproduce.compare(name, profile, fresh)
     if faults:
         _fail(1, "\n  ".join(["claims:", *faults]))
     click.echo("claims and manifests are valid; no fresh verdict is worse than the recorded one")

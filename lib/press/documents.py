@@ -1,9 +1,9 @@
-"""Files of the book: atomic writing, digests, schemas, YAML."""
+"""Files of the book: reading with the file's name in every error, atomic writing, digests, schemas."""
 
 import difflib
 import hashlib
 import json
-import os
+import math
 import re
 import secrets
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import yaml
 
 from press import paths
@@ -47,23 +48,72 @@ def validate(document: Any, schema: str, where: str) -> None:
     raise ValueError(message)
 
 
+def read_text(path: Path) -> str:
+    """Text of a file; ValueError with the file's name if it is not UTF-8."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{paths.relative(path)}: not UTF-8: {error}") from error
+
+
+class _Yaml(yaml.SafeLoader):
+    """Safe YAML in which a key stands once and nothing is repeated by reference."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases are not used here", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [key.value for key, _ in node.value]
+        for place, (key, _) in enumerate(node.value):
+            if key.value in keys[:place]:
+                problem = f"{key.value!r} is given twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     """Content of a YAML file; ValueError with the file's name if it is none."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
+        return yaml.load(read_text(path), _Yaml)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{paths.relative(path)}: not YAML: {error}") from error
 
 
-def sibling(path: Path) -> Path:
-    """Make a hidden name beside `path` that tells which process made it."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file; ValueError with the file's name if it is none, or a number is not finite."""
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{paths.relative(path)}: not JSON: {error}") from error
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Content of a notebook of format 4; ValueError with the file's name if it is none."""
+    found = read_json(path)
+    if not isinstance(found, dict) or found.get("nbformat") != 4:
+        raise ValueError(f"{paths.relative(path)}: no notebook of format 4")
+    try:
+        nbformat.validate(found)
+    except (nbformat.ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{paths.relative(path)}: no valid notebook: {error!r:.200}") from error
+    return nbformat.reads(read_text(path), as_version=4)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees either the old or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = sibling(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         temporary.write_text(text, "utf-8")
         temporary.replace(path)
@@ -83,9 +133,11 @@ def digest(data: bytes | str) -> str:
 
 def digest_files(files: Iterable[Path], base: Path) -> str:
     """One SHA-256 for a set of files: their paths relative to `base`, and their contents."""
-    lines = [
-        f"{path.relative_to(base).as_posix()} {digest(path.read_bytes())}" for path in sorted(files)
-    ]
+    lines = []
+    for path in sorted(files):
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        lines.append(f"{path.relative_to(base).as_posix()} {found}")
     return digest("\n".join(lines))
 
 

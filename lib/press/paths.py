@@ -50,13 +50,16 @@ def root() -> Path:
 
 def contents() -> dict[str, list[str]]:
     """Parts of the book that hold chapters, with the chapters' slugs, in the order of ``_toc.yml``."""
-    document = yaml.safe_load((root() / "_toc.yml").read_text("utf-8"))
     found = {}
-    for part in document.get("parts", []):
-        files = [Path(entry["file"]) for entry in part.get("chapters", [])]
-        slugs = [file.name for file in files if file.parts[0] == "notebooks"]
-        if slugs:
-            found[part["caption"]] = slugs
+    try:
+        document = yaml.safe_load((root() / "_toc.yml").read_text("utf-8"))
+        for part in document.get("parts", []):
+            files = [Path(entry["file"]) for entry in part.get("chapters", [])]
+            slugs = [file.name for file in files if file.parts[0] == "notebooks"]
+            if slugs:
+                found[part["caption"]] = slugs
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"_toc.yml: no table of contents with parts: {error!r}") from error
     return found
 
 
@@ -127,6 +130,12 @@ def network(data: str, seed: int, *, retrained: bool = False) -> Path:
 def working() -> Path:
     """Folder of working results, ignored by git."""
     return root() / "results"
+
+
+def data_sets() -> Path | None:
+    """Folder of data sets that the reader has, named by ``DIFFBOOK_DATA``; None where there is none."""
+    named = os.environ.get("DIFFBOOK_DATA")
+    return Path(named).resolve() if named else None
 
 
 def relative(path: Path) -> str:

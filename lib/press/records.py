@@ -25,7 +25,7 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """Read what `write` wrote."""
-    found = json.loads(path.read_text("utf-8"))
+    found = documents.read_json(path)
     for key, value in found.items():
         if isinstance(value, dict) and set(value) == {"columns", "rows"}:
             found[key] = [dict(zip(value["columns"], row, strict=True)) for row in value["rows"]]

@@ -161,6 +161,10 @@ def _figure(nb):
         (lambda nb: nb.cells[2].update(source="x = 1\n" * 16), "cell 3: 16 lines of code"),
         (lambda nb: nb.cells[3].outputs.append(_stream("x" * 1_000_000)), "must be below 1000000"),
         (lambda nb: nb.cells[3].outputs.pop(), "claim demo-01 is checked 0 times"),
+        (
+            lambda nb: nb.cells[3].outputs.append(copy.deepcopy(nb.cells[3].outputs[1])),
+            "claim demo-01 is checked 2 times",
+        ),
         (lambda nb: nb.cells[0].update(source="# Title"), "claim demo-01: no label 'sec-there'"),
     ],
 )

@@ -1,6 +1,6 @@
 """The command line: what it prints, what it refuses, how it ends."""
 
-import json
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -64,9 +64,7 @@ def test_claims_without_and_with_a_record(book, call):
     assert "demo-01  reproduced" in text
     assert "are valid" in text
 
-    worse = json.loads(json.dumps(manifest))
-    worse["metrics"][0]["value"] = 1.0
-    documents.write_json(book.root / "results" / "demo" / "laptop" / "manifest.json", worse)
+    book.finish("laptop", forms=1.0)
     text = call("claims", "--check", status=1)
     assert "demo demo-01: was reproduced, is not reproduced" in text
 
@@ -104,6 +102,7 @@ def test_dry_run_tells_what_would_run_and_computes_nothing(book, call):
         (("claims", "1_demo"), "chapter: got '1_demo'; did you mean 'demo'"),
         (("record", "demo", "-P", "gpu"), "profile: got 'gpu'; did you mean"),
         (("reproduce", "-P", "lap"), "profile: got 'lap'; did you mean 'laptop'"),
+        (("run", "demo", "-P", ""), "profile: got ''; did you mean"),
         (("runn", "demo"), "run"),
         (("run", "demo", "--proffile", "smoke"), "--profile"),
     ],
@@ -116,6 +115,32 @@ def test_bad_requests_end_with_status_2_before_any_compute(book, call, arguments
 def test_missing_root_is_explained(book, call, monkeypatch):
     monkeypatch.setenv("DIFFBOOK_ROOT", str(book.root / "data"))
     assert "DIFFBOOK_ROOT" in call("list", status=2)
+
+
+def test_a_relative_root_means_the_same_for_command_and_kernel(book):
+    done = subprocess.run(
+        book.command("run", "demo", "--profile", "smoke"),
+        env=book.environment(DIFFBOOK_ROOT="."),
+        cwd=book.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "demo/smoke/manifest.json" in book.results()
+
+
+@pytest.mark.parametrize(
+    "text", ["parts: 3", "parts: [1]", "a: [", "- a", "parts: [{caption: A, chapters: [{}]}]"]
+)
+def test_contents_that_are_none_are_named(book, call, text):
+    (book.root / "_toc.yml").write_text(text, "utf-8")
+    assert "_toc.yml: no table of contents" in call("list", status=2)
+
+
+def test_a_notebook_that_is_none_is_named(book, call):
+    (book.root / "notebooks" / "core" / "demo.ipynb").write_text("[]", "utf-8")
+    assert "notebooks/core/demo.ipynb: no notebook of format 4" in call("run", "demo", status=2)
 
 
 # --- broken surroundings -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ at full precision, while the text on the page is rounded, so that the page reads
 machine and nothing is lost.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def _check_conditions(claim: Mapping[str, Any], where: str) -> None:
         for field in [name for name in ("value", "partly") if name in condition]:
             bounds = condition[field]
             low, high = bounds if isinstance(bounds, list) else (bounds, bounds)
+            if not (math.isfinite(low) and math.isfinite(high)):
+                raise ValueError(f"{where}: claim {claim['id']}: {field} {bounds} is not finite")
             if not low <= high:
                 raise ValueError(f"{where}: claim {claim['id']}: {field} [{low}, {high}] is empty")
         if "partly" in condition and not _is_looser(condition):

@@ -8,11 +8,9 @@ inputs of the run, so "is this run still what the sources say" is one comparison
 import datetime
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from press import closure, documents, machine, paths
 from press.documents import digest, digest_files
@@ -25,32 +23,48 @@ def networks(slug: str) -> list[Path]:
     return sorted({path for pattern in patterns for path in paths.weights().glob(pattern)})
 
 
-def inputs(slug: str, profile: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+def data_files(slug: str, parameters: Mapping[str, Any]) -> list[Path]:
+    """Files in ``DIFFBOOK_DATA`` that a run reads: the claims file names their folders by the value of `data`."""
+    home, wanted = paths.data_sets(), claims.load(slug).get("data", {})
+    folders = [home / name for name in wanted.get(parameters.get("data"), ())] if home else []
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+def inputs(
+    slug: str, profile: str, parameters: Mapping[str, Any], sources: Iterable[Path] = ()
+) -> dict[str, str]:
     """Digests of everything that a run depends on, by kind.
 
-    Of our code that is the import closure of the notebook. The claims and the manifests of other
-    profiles are inputs because the chapter displays them.
+    Of our code that is the import closure of the notebook; `sources` are the files of code that its
+    parameters name. The claims and the manifests of other profiles are inputs because the chapter
+    displays them.
     """
-    notebook = nbformat.read(paths.notebook(slug), as_version=4)
+    notebook = documents.read_notebook(paths.notebook(slug))
     room = paths.room(slug)
     code = closure.files(c.source for c in notebook.cells if c.cell_type == "code")
     studies = [*room.glob("studies/*.json"), *room.glob("reference/*.yaml")]
     others = [path for path in room.glob("runs/*.json") if path.stem != profile]
     return {
         "notebook": documents.digest_notebook(notebook),
-        "parameters": digest(json.dumps(dict(parameters), sort_keys=True)),
+        "parameters": _digest(parameters),
         "code": digest_files(code, closure.LIB),
+        "sources": _digest({path.name: digest(path.read_bytes()) for path in sources}),
+        "data": digest_files(data_files(slug, parameters), paths.data_sets() or paths.root()),
         "networks": digest_files(networks(slug), paths.root()),
         "studies": digest_files(studies, paths.root()),
         "claims": digest_files([paths.claims(slug)], paths.root()),
         "recorded": digest_files(others, paths.root()),
-        "packages": digest(json.dumps(machine.packages(), sort_keys=True)),
+        "packages": _digest(machine.packages()),
     }
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return digest(json.dumps(dict(values), sort_keys=True))
 
 
 def key(found: Mapping[str, str]) -> str:
     """One hash of all inputs."""
-    return digest(json.dumps(dict(found), sort_keys=True))
+    return _digest(found)
 
 
 def _git(*arguments: str) -> str | None:
@@ -107,19 +121,35 @@ def build(
         "inputs": dict(found),
         "key": key(found),
     }
-    documents.validate(manifest, "manifest", f"manifest of {chapter}")
+    return check(manifest, f"manifest of {chapter}")
+
+
+def check(manifest: Any, where: str) -> dict[str, Any]:
+    """Return a manifest that can be right; ValueError, beginning with `where`, for one that cannot."""
+    documents.validate(manifest, "manifest", where)
+    names = [metric["name"] for metric in manifest["metrics"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{where}: metrics: {twice[0]} stands there twice")
+    for metric in manifest["metrics"]:
+        try:
+            rule.make_metric(**metric)
+        except ValueError as error:
+            raise ValueError(f"{where}: metrics: {error}") from error
+    found = manifest["inputs"]
+    if manifest["key"] != key(found):
+        raise ValueError(f"{where}: key: it is not the hash of the inputs")
+    for name in {"parameters", "packages"} & set(found):
+        if found[name] != _digest(manifest[name]):
+            raise ValueError(f"{where}: {name}: they are not those of the inputs")
+    if manifest["seed"] != manifest["parameters"].get("seed"):
+        raise ValueError(f"{where}: seed: got {manifest['seed']}, expected that of the parameters")
     return manifest
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read and check one manifest; ValueError with the file's name if it is no JSON or breaks the schema."""
-    where = paths.relative(path)
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON: {error}") from error
-    documents.validate(manifest, "manifest", where)
-    return manifest
+    """Read and `check` one manifest; ValueError with the file's name if it is no JSON."""
+    return check(documents.read_json(path), paths.relative(path))
 
 
 def recorded(slug: str, profile: str) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """From measured numbers to a verdict."""
 
-import math
 import numbers
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from operator import eq, ge, gt, le, lt
@@ -103,8 +103,9 @@ def _number(name: str, value: Any) -> float | int:
         value = value.item()
     if isinstance(value, bool):
         return int(value)
-    if not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"{name}: got {value!r}, expected one finite number")
+    # A whole number beyond the largest float is not finite for whoever reads it.
+    if not isinstance(value, numbers.Real) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name}: got {value!r:.40}, expected one finite number")
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
@@ -112,7 +113,7 @@ def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **m
     """Build a `Metric` from numbers, 0-d arrays or tensors.
 
     ValueError if one is not finite, the name is no identifier, the interval does not hold the value,
-    or `n` is below 1.
+    `n` is below 1, or the unit or the note is no text.
     """
     if not _METRIC_NAME.fullmatch(name):
         raise ValueError(f"name: got {name!r}, expected letters, digits, '_' and '.' only")
@@ -125,4 +126,7 @@ def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **m
         given, n = n, _number(f"{name}: n", n)
         if not isinstance(n, int) or n < 1:
             raise ValueError(f"{name}: n: got {given!r}, expected a whole number of at least 1")
+    for field, text in more.items():
+        if not isinstance(text, str | None):
+            raise ValueError(f"{name}: {field}: got {text!r}, expected text")
     return Metric(name, value, ci, n, **more)

@@ -21,8 +21,7 @@ from nbformat import NotebookNode
 
 from press import documents, ledger, paths
 from press.judge import claims, manifests
-from press.run import guard, parameters, plans
-from press.run.safety import replacing
+from press.run import guard, parameters, plans, safety
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -70,6 +69,7 @@ def _log_to(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     own = threading.get_ident()  # chapters that run side by side have a log each
     handler.addFilter(lambda record: record.thread == own)
+    handler.handleError = lambda record: None  # a full disk is said once, by what fails for it
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -83,22 +83,25 @@ def _log_to(path: Path) -> Iterator[None]:
 def execute(
     plan: plans.Plan, *, force: bool = False, progress: bool = True, position: int = 0
 ) -> Run:
-    """Run a plan, or return the finished run if its inputs have not changed.
+    """Run a plan, or return the finished run if it is whole and its inputs have not changed.
 
     Progress is a bar over the cells on the standard error stream, in line `position` where several
     runs show one. After a `CellFailed` earlier results stay, and what the failed run said is kept in
     ``<folder>.failed.log``.
     """
-    if plan.finished and not force:
+    if not force and plan.finished:
         return Run(plan, manifests.read(plan.folder / "manifest.json"), skipped=True)
     failed_log = plan.folder.with_name(f"{plan.folder.name}.failed.log")
-    with replacing(plan.folder) as folder:
+    used = {path: documents.digest(path.read_bytes()) for path in manifests.networks(plan.chapter)}
+    with safety.replacing(plan.folder) as folder:
         started = time.monotonic()
         executed = folder / "notebook.ipynb"
         try:
             with _log_to(folder / "run.log"):
                 notebook = _papermill(plan, executed, position if progress else None)
         except CellFailed as error:
+            if safety.stopping.is_set():
+                raise  # its kernel was stopped; the cell is not to blame
             log = (folder / "run.log").read_text("utf-8")
             documents.write_text(failed_log, f"{log}\n{error}\n\n{error.traceback}\n")
             error.log = failed_log
@@ -106,9 +109,8 @@ def execute(
         artefacts = {
             "notebook.ipynb": documents.digest(executed.read_bytes()),
             paths.relative(paths.notebook(plan.chapter)): documents.digest(committed(notebook)),
+            **{paths.relative(path): digest for path, digest in used.items()},
         }
-        for path in manifests.networks(plan.chapter):
-            artefacts[paths.relative(path)] = documents.digest(path.read_bytes())
         manifest = manifests.build(
             plan.chapter,
             plan.profile,
@@ -144,8 +146,8 @@ def _papermill(plan: plans.Plan, output: Path, position: int | None) -> Notebook
     try:
         with output.with_name("run.log").open("a", encoding="utf-8") as log:
             return papermill.execute_notebook(
-                str(paths.notebook(plan.chapter)),
-                str(output),
+                _literal(paths.notebook(plan.chapter)),
+                _literal(output),
                 parameters=plan.parameters or None,
                 progress_bar=False if position is None else bar,
                 log_output=True,
@@ -173,6 +175,11 @@ def _papermill(plan: plans.Plan, output: Path, position: int | None) -> Notebook
         raise CellFailed(plan.chapter, 1, None, "", message, "") from error
 
 
+def _literal(path: Path) -> str:
+    """Text of a path for papermill, which would fill in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def _logged_kernels(log: TextIO) -> type:
     """Make a kernel manager whose kernels speak into `log`, not into the progress bar.
 
@@ -192,7 +199,7 @@ def _logged_kernels(log: TextIO) -> type:
 
 def _source_number(plan: plans.Plan, index: int) -> tuple[int, int]:
     """Cell number in the committed notebook, and how many executions papermill added before it."""
-    cells = nbformat.read(paths.notebook(plan.chapter), as_version=4).cells
+    cells = documents.read_notebook(paths.notebook(plan.chapter)).cells
     tagged = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
     shift = int(bool(plan.parameters) and index > (tagged[0] if tagged else -1))
     return index - shift + 1, shift
@@ -239,18 +246,17 @@ def record(plan: plans.Plan) -> list[Path]:
 
     The manifest goes to ``data/<slug>/runs/``, the executed notebook to ``notebooks/`` if the run's
     profile is the one whose values stand in the parameters cell. ValueError if no such run has
-    finished, it has overrides, its sources have changed since (packages may differ: it may come from
-    another machine), or the notebook breaks a rule of `guard`.
+    finished, it is damaged, it has overrides, its sources have changed since (packages may differ: it
+    may come from another machine), or the notebook breaks a rule of `guard`.
     """
     if plan.overrides:
         raise ValueError("record: a run with overrides cannot be recorded; make it a profile")
-    changed = plan.changed()
-    if changed is None:
+    if not (plan.folder / "manifest.json").is_file():
         raise ValueError(f"record: no finished run in {paths.relative(plan.folder)}; run it first")
+    manifest, notebook = plans.read_run(plan.folder)
+    changed = plan.changed(manifest)
     if set(changed) - {"packages"}:
         raise ValueError(f"record: changed since the run: {', '.join(changed)}; run it again")
-    manifest = manifests.read(plan.folder / "manifest.json")
-    notebook = nbformat.read(plan.folder / "notebook.ipynb", as_version=4)
     written = [paths.run(plan.chapter, plan.profile)]
     if plan.profile == parameters.parameters(plan.chapter)["profile"].default:
         faults = guard.chapter_faults(clean(notebook), claims.load(plan.chapter))

@@ -8,16 +8,23 @@ choices::
     seed = 0  # [0, 2147483647] random seed
     steps = [5, 10, 20]  # [1, 1000] numbers of steps
 
-A list holds at least one whole number, each in the range. Everything here refuses a bad request
+    model = ""  # "path/to/file.py:function" that returns a foreign model
+
+A list holds at least one whole number, each in the range and above the one before. A text whose
+comment begins with that form names a function, or is empty. Everything here refuses a bad request
 with `ValueError` before anything is computed.
 """
 
 import ast
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from press import paths
-from press.documents import nearest, read_yaml
+from press.documents import nearest, read_notebook, read_yaml
+
+FUNCTION = '"path/to/file.py:function"'
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,8 @@ class Parameter:
     """One parameter of a chapter: its type is that of the default, the value in the cell.
 
     `low` and `high` close the range of a number, or of each number in a list; `choices` are the
-    allowed texts, empty for any; `help` is the rest of the comment.
+    allowed texts, empty for any; `help` is the rest of the comment. `base` is the folder that the file
+    of a function lies in unless its path is absolute; None for other parameters.
     """
 
     name: str
@@ -34,16 +42,19 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
     help: str = ""
+    base: Path | None = None
 
     @property
     def allowed(self) -> str:
         """Type and range in words."""
         kind = type(self.default).__name__
+        if self.base:
+            return f"nothing, {FUNCTION} of a file that is there, or 'package.module:function'"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.low is None:
             return kind
-        kind = "whole numbers, at least one, each" if kind == "list" else kind
+        kind = "increasing whole numbers, at least one, each" if kind == "list" else kind
         return f"{kind} in [{self.low}, {self.high}]"
 
 
@@ -71,12 +82,19 @@ def known_chapter(chapter: str) -> str:
 
 def parameters(chapter: str) -> dict[str, Parameter]:
     """Parameters of a chapter; ValueError if a line of the cell is not ``name = literal  # comment``."""
-    import nbformat
     import papermill
 
     found = {}
     path = paths.notebook(known_chapter(chapter))
-    for name, entry in papermill.inspect_notebook(str(path)).items():
+    notebook = read_notebook(path)
+    source = "\n".join(
+        c.source for c in notebook.cells if "parameters" in c.metadata.get("tags", [])
+    )
+    try:
+        stored = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    except SyntaxError as error:
+        raise ValueError(f"{path.name}: parameters cell: {error}") from error
+    for name, entry in papermill.inspect_notebook(notebook).items():
         try:
             default = ast.literal_eval(entry["default"])
             low, high, choices, text = parse_comment(entry["help"])
@@ -84,15 +102,10 @@ def parameters(chapter: str) -> dict[str, Parameter]:
             raise ValueError(f"{path.name}: parameter {name!r}: {error}") from error
         if type(default) not in (bool, int, float, str, list):
             raise ValueError(f"{path.name}: parameter {name!r}: default must be a plain literal")
-        found[name] = Parameter(name, default, low, high, choices, text)
+        base = path.parent if text.startswith(FUNCTION) else None
+        found[name] = Parameter(name, default, low, high, choices, text, base)
     # Papermill skips a line it cannot read (say, with '=' in the comment); refuse that.
-    cells = nbformat.read(path, as_version=4).cells
-    source = "\n".join(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
-    names = {
-        node.id
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
+    names = {node.id for node in stored if isinstance(node.ctx, ast.Store)}
     if names != set(found):
         odd = ", ".join(sorted(names ^ set(found)))
         raise ValueError(f"{path.name}: parameters cell: papermill cannot read the line of {odd}")
@@ -108,19 +121,44 @@ def check_value(parameter: Parameter, value: Any) -> Any:
     fits = type(value) is kind
     if fits and kind is list:
         fits = bool(value) and all(type(number) is int for number in value)
+        fits = fits and value == sorted(set(value))
     if fits and parameter.low is not None:
         numbers = value if kind is list else [value]
         fits = all(parameter.low <= number <= parameter.high for number in numbers)
-    if not fits:
+    if not fits or (parameter.base and value and source_file(parameter, value) is None):
         raise ValueError(message)
     if parameter.choices and value not in parameter.choices:
         raise ValueError(f"{message}; {nearest(value, parameter.choices)}")
     return value
 
 
+def source_file(parameter: Parameter, value: str) -> Path | None:
+    """File of the function that a parameter names, found without running any code; None if there is none."""
+    place, _, name = value.rpartition(":")
+    parts = place.split(".")
+    if parameter.base is None or not name.isidentifier():
+        return None
+    if place.endswith(".py"):
+        path = parameter.base / place
+        return path if path.is_file() else None
+    package = find_spec(parts[0]) if all(part.isidentifier() for part in parts) else None
+    if package is None or not package.has_location:
+        return None
+    module = Path(package.origin)
+    if len(parts) > 1:
+        module = module.parent.joinpath(*parts[1:])
+        module = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    return module if module.is_file() else None
+
+
 def parse_value(parameter: Parameter, text: Any) -> Any:
-    """Value of a parameter, also from the text of a command line; see `check_value`."""
+    """Value of a parameter, also from the text of a command line; see `check_value`.
+
+    There, the path of a function's file starts from the working directory.
+    """
     kind = type(parameter.default)
+    if parameter.base and isinstance(text, str) and Path(text.rpartition(":")[0]).is_file():
+        text = str(Path(text.rpartition(":")[0]).resolve()) + ":" + text.rpartition(":")[2]
     if not isinstance(text, str) or kind is str:
         return check_value(parameter, text)
     try:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from press import documents, paths
+from nbformat import NotebookNode
+
+from press import documents, ledger, paths
 from press.documents import nearest
 from press.judge import manifests
-from press.run.parameters import check_value, load_profile, parameters, parse_value
+from press.run.parameters import check_value, load_profile, parameters, parse_value, source_file
+from press.run.safety import recover
 
 
 @dataclass(frozen=True)
@@ -31,22 +34,51 @@ class Plan:
         """Hash of all inputs."""
         return manifests.key(self.inputs)
 
-    def changed(self) -> list[str] | None:
-        """List the inputs that changed since the run in `folder`; None where no run has finished there."""
-        path = self.folder / "manifest.json"
-        if not path.is_file() or not (self.folder / "notebook.ipynb").is_file():
-            return None
-        try:
-            before = manifests.read(path)["inputs"]
-        except ValueError:
-            return None
+    def changed(self, manifest: Mapping[str, Any]) -> list[str]:
+        """List the inputs that are not those of the run that a manifest describes."""
+        before = manifest["inputs"]
         names = sorted({*before, *self.inputs})
         return [name for name in names if before.get(name) != self.inputs.get(name)]
+
+    def reason(self) -> str:
+        """Say why this run is to be made; empty if the folder holds it as it was made, from the same inputs."""
+        if not (self.folder / "manifest.json").is_file():
+            return "no finished run there"
+        try:
+            manifest, _ = read_run(self.folder)
+        except ValueError as error:
+            return f"damaged: {error}"
+        changed = self.changed(manifest)
+        return f"changed since the last run: {', '.join(changed)}" if changed else ""
 
     @property
     def finished(self) -> bool:
         """Whether the folder already holds this very run."""
-        return self.changed() == []
+        return not self.reason()
+
+
+def read_run(folder: Path) -> tuple[dict[str, Any], NotebookNode]:
+    """Manifest and notebook of a finished run; ValueError naming the file that is not as it was made."""
+    manifest = manifests.read(folder / "manifest.json")
+    path = folder / "notebook.ipynb"
+    where = paths.relative(path)
+    if not path.is_file():
+        raise ValueError(f"{where}: it is not there")
+    if documents.digest(path.read_bytes()) != manifest["artefacts"].get(path.name):
+        raise ValueError(f"{where}: it is not the file that the run wrote")
+    notebook = documents.read_notebook(path)
+    made = {
+        "metrics": [metric.as_dict() for metric in ledger.collect_metrics(notebook)],
+        "device": ledger.collect_device(notebook),
+    }
+    for name, value in made.items():
+        if manifest[name] != value:
+            raise ValueError(
+                f"{paths.relative(folder)}/manifest.json: {name}: not as in {path.name}"
+            )
+    if manifest["inputs"].get("notebook") != documents.digest_notebook(notebook):
+        raise ValueError(f"{where}: its cells are not those of the inputs")
+    return manifest, notebook
 
 
 def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None) -> Plan:
@@ -77,5 +109,7 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     label = f"{profile}-{documents.digest(repr(sorted(changed.items())))[:8]}"
     folder = paths.working() / chapter / (label if changed else profile)
     values |= changed
-    inputs = manifests.inputs(chapter, profile, values)
+    named = [source_file(known[name], value) for name, value in values.items() if known[name].base]
+    inputs = manifests.inputs(chapter, profile, values, [path for path in named if path])
+    recover(folder)
     return Plan(chapter, profile, values, changed, folder, inputs)

@@ -8,14 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
-
 from press import closure, documents, paths
 from press.run import execution, safety
 from press.show import pages
 
 _SOURCES = ("_config.yml", "_toc.yml", "README.md", "CHANGELOG.md", "book", "notebooks", "data")
-_BUILD = ["-c", "import sys; from jupyter_book.cli.main import main; sys.exit(main())", "build"]
 _STRICT = ["-n", "-W", "--keep-going", "-q"]
 
 
@@ -32,7 +29,7 @@ def stage(target: Path, done: list[execution.Run]) -> None:
         elif source.is_file():
             shutil.copy2(source, target / name)
     for run in done:
-        notebook = execution.committed(nbformat.read(run.notebook, as_version=4))
+        notebook = execution.committed(documents.read_notebook(run.notebook))
         slug, profile = run.plan.chapter, run.plan.profile
         documents.write_text(target / paths.relative(paths.notebook(slug)), notebook)
         documents.write_json(target / paths.relative(paths.run(slug, profile)), run.manifest)
@@ -69,10 +66,16 @@ def render(done: list[execution.Run], *, force: bool = False) -> Path:
         stage(folder, done)
         sources = _fingerprint(folder)
         known = stamp.read_text("utf-8").strip() if stamp.is_file() else None
-    if force or known != sources or not _start_page(site).is_file():
+    if force or not _start_page(site).is_file() or known != f"{sources} {_made(site)}":
         _build(staged, site, sources)
     shutil.rmtree(staged, ignore_errors=True)
     return _start_page(site)
+
+
+def _made(site: Path) -> str:
+    """One digest of all pages, so that a page that was lost or cut is made again."""
+    html = _start_page(site).parent
+    return documents.digest_files((p for p in html.rglob("*") if p.is_file()), html)
 
 
 def _start_page(site: Path) -> Path:
@@ -85,7 +88,7 @@ def _build(staged: Path, site: Path, sources: str) -> None:
         shutil.copytree(staged, folder, dirs_exist_ok=True)
         with log.open("w", encoding="utf-8") as stream:
             done = subprocess.run(
-                [sys.executable, *_BUILD, str(folder), *_STRICT],
+                [sys.executable, "-m", "press.run.builder", "build", str(folder), *_STRICT],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 check=False,
@@ -97,4 +100,4 @@ def _build(staged: Path, site: Path, sources: str) -> None:
                 f"the book does not render cleanly (status {done.returncode}); "
                 f"end of {paths.relative(log)}:\n{tail}"
             )
-        documents.write_text(folder / ".sources.sha256", sources + "\n")
+        documents.write_text(folder / ".sources.sha256", f"{sources} {_made(folder)}\n")

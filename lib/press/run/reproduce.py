@@ -57,6 +57,10 @@ def reproduce(
     todo = [plans.plan(slug, profile) for slug in paths.chapters()]
     if not todo:
         raise ValueError("_toc.yml names no chapter in notebooks/")
+    for plan in todo:
+        reason = plan.reason()
+        if reason.startswith(("damaged", "changed")):
+            say(f"{plan.chapter} ({plan.profile}): {reason}")
     done = _execute(todo, say, force, progress, jobs or jobs_here())
     outcome = Outcome()
     for run in done:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import secrets
 import shutil
 import signal
 import threading
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import psutil
 
-from press.documents import sibling
+# Set once a signal has asked the program to stop: what fails from then on is no fault of a chapter.
+stopping = threading.Event()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -39,6 +42,7 @@ def interruptible() -> Iterator[None]:
     def stop(number: int, _frame: Any) -> None:
         for other in numbers:
             signal.signal(other, signal.SIG_IGN)
+        stopping.set()
         children = psutil.Process().children(recursive=True)
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -56,12 +60,35 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what a process that was killed outright has left."""
-    for path in parent.glob(".*.*.*"):
-        owner = path.name.rsplit(".", 2)[1]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
+def recover(folder: Path) -> None:
+    """Clear up after processes that were killed outright while they replaced `folder`.
+
+    What they moved aside goes back if nothing has taken its place; the rest goes. A living process
+    holds the lock beside its folder, also in another container.
+    """
+    for path in folder.parent.glob(f".{folder.name}.*.lock"):
+        # Held, on a file system without locks, or not ours to touch: it stays as it is.
+        with contextlib.suppress(OSError, NotImplementedError), filelock.FileLock(path, timeout=0):
+            fresh, old = path.with_suffix(""), path.with_suffix(".old")
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+            path.unlink(missing_ok=True)
+
+
+def _swap(fresh: Path, folder: Path, old: Path) -> None:
+    """Put `fresh` in the place of `folder`, which goes to `old`; others may be doing the same."""
+    for attempt in range(10):
+        try:
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                folder.rename(old)
+            fresh.rename(folder)
+            return
+        except OSError:
+            if attempt == 9:
+                raise
 
 
 @contextlib.contextmanager
@@ -71,16 +98,17 @@ def replacing(folder: Path) -> Iterator[Path]:
     Any exception, also an interruption, removes the new folder and leaves the old one.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    fresh, old = sibling(folder), sibling(folder)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(fresh, ignore_errors=True)
+    recover(folder)
+    fresh = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    old, lock = (fresh.with_name(f"{fresh.name}.{kind}") for kind in ("old", "lock"))
+    with filelock.FileLock(lock):
+        try:
+            fresh.mkdir()
+            yield fresh
+            _swap(fresh, folder, old)
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(fresh, ignore_errors=True)
+            lock.unlink(missing_ok=True)

@@ -98,7 +98,7 @@ def test_metric_takes_arrays_and_survives_json():
     assert make_metric("m", np.array(2.5)).value == 2.5
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, "1", None, 1j])
+@pytest.mark.parametrize("value", [math.nan, math.inf, "1", None, 1j, 10**400, -(10**400)])
 def test_metric_refuses_what_is_no_finite_number(value):
     with pytest.raises(ValueError, match=r"m: value: got .* expected one finite number"):
         make_metric("m", value)
@@ -115,6 +115,8 @@ def test_metric_refuses_bad_intervals_names_and_counts():
         make_metric("m", 1.0, n=0)
     with pytest.raises(ValueError, match="at least 1"):
         make_metric("m", 1.0, n=2.5)
+    with pytest.raises(ValueError, match="m: unit: got 5, expected text"):
+        make_metric("m", 1.0, unit=5)
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -150,6 +152,16 @@ def test_a_good_file_loads(book):
         (lambda d: d["claims"][1]["conditions"][0].update(value=0.5), "conditions/0/value"),
         (lambda d: d["claims"][1]["conditions"][0].update(value=[2, 1]), "is empty"),
         (lambda d: d["claims"][1]["conditions"][0].update(partly=[0, 1]), "must be looser"),
+        (
+            lambda d: d["claims"][0]["conditions"][0].update(value=math.inf),
+            "value inf is not finite",
+        ),
+        (
+            lambda d: d["claims"][0]["conditions"][0].update(value=math.nan),
+            "value nan is not finite",
+        ),
+        (lambda d: d["claims"][1]["conditions"][1].update(partly=-math.inf), "partly -inf is not"),
+        (lambda d: d.update(data={"real": ["../up"]}), "data/real/0"),
         (lambda d: d["claims"][1].update(id="demo-01"), "demo-01 is used twice"),
         (lambda d: d.update(chapter="other"), "chapter is 'other', expected 'demo'"),
         (lambda d: d["paper"].update(arxiv="2502"), "paper/arxiv"),
@@ -270,3 +282,26 @@ def test_the_ledger_names_the_gpu_that_torch_uses(book, monkeypatch):
     assert device(ledger) == "NVIDIA H200"
     monkeypatch.delitem(sys.modules, "torch")
     assert device(ledger) == "cpu"
+
+
+def test_the_last_value_of_a_metric_counts(book):
+    ledger = Ledger("demo")
+    outputs = []
+    for value in (1.0, 2.0):
+        ledger.record("mean", value)
+        ledger.record("spread", 3 * value)
+        data, metadata = ledger.check("demo-02")._repr_mimebundle_()
+        outputs.append({"data": data, "metadata": metadata})
+    notebook = {"cells": [{"outputs": [output]} for output in outputs]}
+    found = claims_ledger.collect_metrics(notebook)
+    assert [(m.name, m.value) for m in found] == [("mean", 2.0), ("spread", 6.0)]
+
+
+def test_the_last_device_counts(book):
+    cells = []
+    for device in ("one", "two"):
+        ledger = Ledger("demo", device=device)
+        data, metadata = ledger.table()._repr_mimebundle_()
+        cells.append({"outputs": [{"data": data, "metadata": metadata}]})
+    assert claims_ledger.collect_device({"cells": cells}) == "two"
+    assert claims_ledger.collect_device({"cells": []}) == "cpu"

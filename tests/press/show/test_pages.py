@@ -1,7 +1,6 @@
 """What the ledger's pages show, and that their markup is sound."""
 
 import html.parser
-import json
 import re
 
 import pytest
@@ -221,39 +220,3 @@ def test_lists_are_written_between_their_markers_only(book):
     assert "{doc}`/notebooks/core/demo`\n: draws numbers and looks at them\n" in text
     assert "old" not in text
     assert pages.write() == []
-
-
-# --- manifests --------------------------------------------------------------------------------
-
-
-def test_manifest_schema_is_strict(book):
-    good = manifest("laptop", forms=1.0)
-    documents.validate(good, "manifest", "here")
-    for name in good:
-        with pytest.raises(ValueError, match=f"here: top level: '{name}' is a required"):
-            documents.validate({k: v for k, v in good.items() if k != name}, "manifest", "here")
-    with pytest.raises(ValueError, match="'more' was unexpected"):
-        documents.validate({**good, "more": 1}, "manifest", "here")
-    with pytest.raises(ValueError, match="here: date"):
-        documents.validate({**good, "date": "yesterday"}, "manifest", "here")
-
-
-def test_manifest_under_a_wrong_name_is_refused(book):
-    path = paths.run("demo", "gpu")
-    documents.write_json(path, manifest("laptop"))
-    with pytest.raises(ValueError, match=r"gpu\.json: holds the run of demo at laptop"):
-        manifests.of_chapter("demo")
-    path.write_text("{", "utf-8")
-    with pytest.raises(ValueError, match=r"data/demo/runs/gpu\.json: not JSON"):
-        manifests.of_chapter("demo")
-
-
-def test_json_is_written_whole_or_not_at_all(book):
-    path = book.root / "made" / "x.json"
-    documents.write_json(path, {"a": 1})
-    with pytest.raises(ValueError, match="JSON"):
-        documents.write_json(path, {"a": float("nan")})
-    with pytest.raises(TypeError):
-        documents.write_json(path, {"a": object()})
-    assert json.loads(path.read_text("utf-8")) == {"a": 1}
-    assert [p.name for p in path.parent.iterdir()] == ["x.json"]
