@@ -187,6 +187,7 @@ def test_guard_measures_the_file_as_it_is_written(tmp_path):
 def papermill(notebook, output, *arguments, cwd):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("DIFFBOOK_R")}
     command = [sys.executable, "-m", "papermill", str(notebook), str(output), "--no-progress-bar"]
+    command += ["--start-timeout", "600"]
     done = subprocess.run(
         [*command, *arguments],
         cwd=cwd,

@@ -70,7 +70,7 @@ def key(found: Mapping[str, str]) -> str:
 def _git(*arguments: str) -> str | None:
     command = ["git", "-C", str(paths.root()), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -151,6 +151,7 @@ def _papermill(plan: plans.Plan, output: Path, position: int | None) -> Notebook
                 parameters=plan.parameters or None,
                 progress_bar=False if position is None else bar,
                 log_output=True,
+                start_timeout=600,  # a busy machine is no failure
                 cwd=str(paths.notebook(plan.chapter).parent),
                 kernel_manager_class=_logged_kernels(log),
             )

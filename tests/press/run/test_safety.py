@@ -171,7 +171,7 @@ def _busy(book):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_leaves_nothing_and_the_next_goes_on(book, number):
-    process = book.start("run", "demo", "--profile", "smoke", "-p", "wait", "60")
+    process = book.start("run", "demo", "--profile", "smoke", "-p", "wait", "100")
     try:
         _wait_for(lambda: _busy(book), process)
         kernels = _wait_for(lambda: _kernels(process), process)
@@ -192,7 +192,7 @@ def test_interrupted_repetition_keeps_the_earlier_result(book):
     arguments = ("run", "demo", "--profile", "smoke")
     book.cli(*arguments)
     before = book.results()
-    book.edit_yaml("data/demo/smoke.yaml", wait=60.0)
+    book.edit_yaml("data/demo/smoke.yaml", wait=100.0)
     process = book.start(*arguments)
     try:
         log = book.root / "results" / "demo"
@@ -210,7 +210,7 @@ def test_interrupted_repetition_keeps_the_earlier_result(book):
 def test_interrupted_chapters_side_by_side_leave_no_log_of_a_failure(book):
     book.add_chapter("more")
     for slug in ("demo", "more"):
-        book.edit_yaml(f"data/{slug}/smoke.yaml", wait=60.0)
+        book.edit_yaml(f"data/{slug}/smoke.yaml", wait=100.0)
     process = book.start("reproduce", "--profile", "smoke", "--no-book", "--jobs", "2")
     try:
         home = book.root / "results"
