@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from press import documents, machine
+from press import documents, machine, paths
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
@@ -24,11 +24,16 @@ def write(path: Path, document: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read what `write` wrote."""
+    """Read what `write` wrote; ValueError naming the file if a row has not all columns."""
     found = documents.read_json(path)
     for key, value in found.items():
         if isinstance(value, dict) and set(value) == {"columns", "rows"}:
-            found[key] = [dict(zip(value["columns"], row, strict=True)) for row in value["rows"]]
+            columns, rows = value["columns"], value["rows"]
+            if any(len(row) != len(columns) for row in rows):
+                raise ValueError(
+                    f"{paths.relative(path)}: {key}: a row has not {len(columns)} columns"
+                )
+            found[key] = [dict(zip(columns, row, strict=True)) for row in rows]
     return found
 
 

@@ -11,6 +11,8 @@ FILES = {
     "diffbook/inverse/__init__.py": "",
     "diffbook/inverse/gains.py": "from diffbook.levels import A\n",
     "diffbook/inverse/rules.py": "",
+    "diffbook/inverse/blocks/__init__.py": "",
+    "diffbook/inverse/blocks/chain.py": "",
     "chapters/__init__.py": "",
     "chapters/one/__init__.py": "",
     "chapters/one/study.py": "def f():\n    from diffbook.inverse import gains\n",
@@ -58,6 +60,7 @@ def test_a_package_stands_for_all_of_its_modules(lib):
     for source in ("from diffbook import inverse", "from diffbook.inverse import Blur"):
         found = names(lib, source)
         assert {"diffbook/inverse/gains.py", "diffbook/inverse/rules.py"} <= found
+        assert "diffbook/inverse/blocks/chain.py" in found
         assert "diffbook/levels.py" in found
     assert "diffbook/inverse/rules.py" not in names(lib, "from diffbook.inverse import gains")
 

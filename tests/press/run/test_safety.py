@@ -1,5 +1,6 @@
 """All or nothing: folders that are replaced, kills and interruptions."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -242,7 +243,8 @@ def test_a_kill_while_the_book_is_rendered_leaves_no_process(book, monkeypatch):
     book.finish("laptop")
     (book.root / "own").mkdir()
     (book.root / "own" / "slow.py").write_text(SLOW, "utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(book.root / "own"))
+    monkeypatch.syspath_prepend(book.root / "own")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     config = {"title": "Small", "execute": {"execute_notebooks": "off"}}
     book.write_yaml("_config.yml", {**config, "sphinx": {"extra_extensions": ["slow"]}})
     process = book.start("reproduce")
