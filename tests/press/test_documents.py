@@ -86,3 +86,6 @@ def test_a_digest_of_files_sees_names_and_contents_and_no_order(tmp_path):
     (tmp_path / "b").write_text("a", "utf-8")
     assert documents.digest_files(files, tmp_path) != before
     assert documents.digest_files(files[:1], tmp_path) != documents.digest_files([], tmp_path)
+    before = documents.digest_files(files[:1], tmp_path)
+    renamed = (tmp_path / "a").rename(tmp_path / "c")
+    assert documents.digest_files([renamed], tmp_path) != before
