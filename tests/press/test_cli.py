@@ -248,6 +248,11 @@ def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
     assert page.stat().st_mtime_ns == made
     assert sorted(p.name for p in (book.root / "results").iterdir()) == ["demo", "site", "site.log"]
 
+    whole = page.read_bytes()
+    page.write_bytes(whole[:100])
+    book.cli("reproduce")
+    assert page.read_bytes() == whole
+
     (book.root / "book" / "index.md").write_text("# Small book\n\n[gone](nowhere.md)\n", "utf-8")
     done = book.cli("reproduce", status=1)
     assert "does not render cleanly" in done.stderr
