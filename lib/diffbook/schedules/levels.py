@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, complexes, real, reals
+from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, complexes, real, reals, whole
 
 Array = NDArray[np.float64]
 
@@ -190,7 +190,7 @@ def check_modes(lam: ArrayLike, eta: float, process: str) -> Array:
 def check_mean(mu0_spectral: ArrayLike, d: int) -> NDArray:
     """Return a mean in the eigenbasis flat: d numbers or one, real or complex."""
     mu0 = complexes(mu0_spectral, "mu0_spectral").ravel()
-    if mu0.size not in (1, d):
+    if mu0.size not in (1, whole(d, "d")):
         raise ValueError(f"mu0_spectral: got {mu0.size} numbers, expected {d} or one")
     return mu0
 

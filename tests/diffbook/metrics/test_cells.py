@@ -70,6 +70,8 @@ def test_groups_take_tables_apart_and_mixed_ones_are_refused():
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="metric: got 'SSIM', which no cell has"):
         cells.values(made_up(), "SSIM")
+    with pytest.raises(ValueError, match=r"method: got 'disigned', .*did you mean 'designed'\?"):
+        cells.compare(made_up(), "PSNR", "disigned", "tuned")
     one = [cell for cell in made_up() if cell.seed == 0]
     with pytest.raises(ValueError, match="at least two seeds"):
         cells.compare(one, "PSNR", "designed", "tuned")

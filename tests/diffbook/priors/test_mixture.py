@@ -130,7 +130,7 @@ def test_bad_parameters(mixture, change, message):
 
 
 def test_bad_calls(mixture):
-    with pytest.raises(ValueError, match="alpha_bar_t: got 0"):
-        mixture.denoise(np.zeros((1, 2, 2)), 0.0)
+    with pytest.raises(ValueError, match=r"x_t must be .*\(n, 2, 2\)"):
+        mixture.denoise(np.zeros((1, 4)), 0.5)
     with pytest.raises(ValueError, match="cond: got a condition"):
         mixture.denoise(np.zeros((1, 2, 2)), 0.5, cond=1)

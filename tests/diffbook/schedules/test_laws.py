@@ -99,11 +99,9 @@ def test_law_with_ends():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="solver must be one of"):
-        laws.kernel(LAM, [0.0], "rk4")
-    with pytest.raises(ValueError, match="lam must be positive"):
-        laws.optimal_density([0.0], np.linspace(-1, 1, 5))
     with pytest.raises(ValueError, match="even, increasing grid"):
         laws.optimal_density(LAM, [0.0, 1.0, 3.0])
-    with pytest.raises(ValueError, match="alpha > 0"):
-        laws.power_law_exponent(-1.0)
+    with pytest.raises(ValueError, match="count must be 50 numbers, not all zero"):
+        laws.optimal_density(LAM, [0.0, 1.0, 2.0], count=0 * LAM)
+    with pytest.raises(ValueError, match="low, high: fewer than 3 grid points"):
+        laws.fit_exponent([0.0, 1.0, 2.0], np.ones(3), 0.5, 2.5)
