@@ -50,8 +50,6 @@ def crossed_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, fl
     if variance == 0.0:
         return float(mean), float(mean), float(mean)
     freedom = variance**2 / (seeds**2 / (K - 1) + images**2 / (n - 1))
-    # More than exact only if the noise term was subtracted from a sum that it dominated.
-    freedom = min(freedom, K * n - 1)
     half = stats.t.ppf(0.5 + level / 2.0, freedom) * np.sqrt(variance)
     return float(mean), float(mean - half), float(mean + half)
 

@@ -50,6 +50,26 @@ def test_compare_puts_the_optimum_below_everything_else():
     assert scores["linear beta"][1] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("loss", "eta"), [("w2", 1.0), ("kl", 0.0), ("kl_reverse", 0.5)])
+def test_compare_scores_every_schedule_as_it_is_asked(loss, eta):
+    """Loss, eta, mean and ends reach the designs, the fixed point and every heuristic."""
+    ends, mu = {"eps_0": 1e-3, "eps_S": 2e-3}, 20.0 * PRIOR.mu0_spectral
+    asked = {"loss": loss, "eta": eta, "mu0_spectral": mu}
+    scores, designs = comparison.compare(PRIOR.lam, [4], **asked, **ends)
+    problem = schedules.make_problem(PRIOR.lam, **asked, **ends)
+    limit = schedules.limit_density(problem, *schedules.sigma_range(**ends))
+    expected = {
+        "spectral W2" if loss == "w2" else "spectral KL": designs[4].schedule,
+        "fixed point": schedules.sigma_to_alpha_bar(schedules.limit_schedule(limit, 4)),
+        **schedules.heuristics(4, **ends),
+    }
+    assert list(scores) == list(expected)
+    for name, alpha_bar in expected.items():
+        assert scores[name][0] == comparison.score(PRIOR.lam, alpha_bar, **asked), name
+    value = next(iter(scores.values()))[0] ** (2 if loss == "w2" else 1)
+    assert value == pytest.approx(designs[4].objective, rel=1e-9)
+
+
 @pytest.mark.parametrize("prior", [PRIOR, GaussianPrior.from_covariance(np.diag([4.0, 1.0, 0.2]))])
 def test_z_scores_are_standard_normal_for_the_right_prediction_only(prior):
     rng = np.random.default_rng(0)

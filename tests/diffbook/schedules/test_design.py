@@ -466,7 +466,10 @@ def test_warm_start_across_step_counts(optimum):
         assert found.objective == pytest.approx(optimum(S).objective, rel=1e-9)
         assert found.schedule.size == S + 1
     # The start is the neighbour's schedule, and it is a good one.
-    assert family[112].history[0] < 1.1 * family[112].objective
+    warm = dg.design_schedule(LAM, 112, init=family[50].schedule).history[0]
+    assert family[112].history[0] == pytest.approx(warm, rel=1e-12)
+    assert optimum(112).history[0] != pytest.approx(warm, rel=1e-6)
+    assert warm < 1.1 * family[112].objective
     back = dg.design_family(LAM, (112, 20, 1, 10), loss="kl", eta=1.0)
     for S, found in back.items():
         assert found.objective == pytest.approx(optimum(S, "kl", 1.0).objective, rel=1e-8)

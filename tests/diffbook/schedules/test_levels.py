@@ -170,6 +170,12 @@ def test_align_your_steps_publishes_ten_steps(model):
     )
 
 
+def test_align_your_steps_between_other_ends_keeps_its_shape():
+    moved = np.log(sc.align_your_steps(15, sigma_min=0.1, sigma_max=200.0))
+    slope = np.diff(moved) / np.diff(np.log(sc.align_your_steps(15)))
+    np.testing.assert_allclose(slope, np.log(2000.0) / np.log(14.615 / 0.029), rtol=1e-9)
+
+
 # --- ends and order ---------------------------------------------------------------------------
 
 
