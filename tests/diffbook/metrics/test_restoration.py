@@ -29,14 +29,15 @@ def test_psnr_is_per_image_and_takes_torch_and_colour():
     np.testing.assert_allclose(found, [np.inf, 20.0])
 
 
-def test_ssim_equals_the_formula_on_one_window():
+@pytest.mark.parametrize("data_range", [2.0, 0.5])
+def test_ssim_equals_the_formula_on_one_window(data_range):
     """A 7 x 7 image has one window: the formula of Wang et al. 2004, written out."""
     a, b = RNG(1).uniform(-1, 1, (2, 7, 7))
     va, vb, cov = a.var(ddof=1), b.var(ddof=1), np.cov(a.ravel(), b.ravel())[0, 1]
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     expected = (2 * a.mean() * b.mean() + c1) * (2 * cov + c2)
     expected /= (a.mean() ** 2 + b.mean() ** 2 + c1) * (va + vb + c2)
-    np.testing.assert_allclose(ssim(a[None], b[None]), expected, rtol=1e-10)
+    np.testing.assert_allclose(ssim(a[None], b[None], data_range), expected, rtol=1e-10)
 
 
 def test_ssim_limits_and_windows():

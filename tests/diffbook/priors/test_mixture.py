@@ -111,6 +111,7 @@ def test_fit_is_reproducible_and_floored():
     x = digits.images("train")[:400]
     a, b = (GaussianMixture.fitted(x, 4, floor=1e-2, seed=1) for _ in range(2))
     np.testing.assert_array_equal(a.means, b.means)
+    assert not np.array_equal(a.means, GaussianMixture.fitted(x, 4, floor=1e-2, seed=2).means)
     assert np.linalg.eigvalsh(a.covariances).min() > 0.99e-2
 
 
