@@ -1,5 +1,7 @@
 """How many threads torch may use."""
 
+import sys
+
 import pytest
 import torch
 from nonsense import case, faults
@@ -17,6 +19,26 @@ def test_the_number_is_set_and_comes_back():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_torch_gets_its_number_back_whatever_the_libraries_do(monkeypatch):
+    class Torch:
+        count = 5
+
+        def get_num_threads(self):
+            return self.count
+
+        def set_num_threads(self, count):
+            self.count = count
+
+    monkeypatch.setitem(sys.modules, "torch", Torch())
+    with one_thread_each():
+        torch_threads()
+        assert sys.modules["torch"].count == 1
+    assert sys.modules["torch"].count == 5
+    monkeypatch.delitem(sys.modules, "torch")
+    torch_threads(2)
+    assert "torch" not in sys.modules
 
 
 def test_nonsense_is_refused_by_name():

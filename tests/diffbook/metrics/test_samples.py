@@ -171,3 +171,5 @@ def test_image_metrics_against_direct_calls():
     assert found["gabor"] == pytest.approx(
         samples.frechet(samples.gabor_energies(x), samples.gabor_energies(y)), rel=1e-9
     )
+    assert found["sliced W2"] == samples.sliced_w2(x, y)
+    assert found["spectrum dB"] == samples.spectrum_error(x, y)

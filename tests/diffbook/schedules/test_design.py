@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
@@ -226,6 +228,13 @@ def test_the_best_of_several_unfinished_starts_is_returned():
     assert found.n_iter <= 2
     assert found.history.size == found.n_iter + 1
     assert found.history[-1] == pytest.approx(found.objective, rel=1e-12)
+
+
+def test_starts_count_as_reached_within_a_millionth():
+    found = dg.design_schedule([1.0, 2.0], 3)
+    for excess, share in (([0.0, 5e-7], 1.0), ([0.0, 2e-6], 0.5), ([0.0, 0.1, 0.2, 5e-7], 0.5)):
+        ends = found.objective * (1.0 + np.array(excess))
+        assert replace(found, start_objectives=ends).starts_reached == share
 
 
 @pytest.mark.parametrize("S", [5, 20, 112])

@@ -77,6 +77,8 @@ def test_power_law_slopes(alpha, loss, solver):
     slope = laws.fit_exponent(found.log_sigma, found.density, -4.0, 4.0)
     expected = laws.power_law_exponent(alpha, loss, laws.ORDER[solver])
     assert slope == pytest.approx(expected, abs=1e-3)
+    ends = 7.0 * np.log(10.0)
+    np.testing.assert_allclose(found.log_sigma, np.linspace(-ends, ends, 401), atol=1e-12)
 
 
 def test_excess_of_the_edm_family_is_that_of_its_schedules():

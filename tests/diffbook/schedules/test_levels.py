@@ -93,17 +93,21 @@ def test_linear_beta_reads_the_chain():
     chain, S = sc.ddpm_chain(), 999
     read = sc.linear_beta(S, eps_0=1.0 - chain[0], eps_S=chain[-1])
     np.testing.assert_allclose(read, chain, rtol=1e-9)
+    short = sc.ddpm_chain(50)
+    read = sc.linear_beta(49, T=50, eps_0=1.0 - short[0], eps_S=short[-1])
+    np.testing.assert_allclose(read, short, rtol=1e-9)
 
 
-def test_cosine_chain_is_iddpms():
+@pytest.mark.parametrize(("offset", "max_beta"), [(0.008, 0.999), (0.1, 0.2)])
+def test_cosine_chain_is_iddpms(offset, max_beta):
     T = 50
 
     def bar(t):
-        return math.cos((t / T + 0.008) / 1.008 * math.pi / 2) ** 2
+        return math.cos((t / T + offset) / (1.0 + offset) * math.pi / 2) ** 2
 
     product = 1.0
-    for t, value in enumerate(sc.cosine_chain(T), start=1):
-        product *= 1.0 - min(1.0 - bar(t) / bar(t - 1), 0.999)
+    for t, value in enumerate(sc.cosine_chain(T, offset, max_beta), start=1):
+        product *= 1.0 - min(1.0 - bar(t) / bar(t - 1), max_beta)
         assert value == pytest.approx(product, rel=1e-10)
 
 
