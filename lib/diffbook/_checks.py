@@ -87,6 +87,18 @@ def reals(
     return found.astype(np.float64, copy=False)
 
 
+def complexes(
+    values: ArrayLike, name: str, *, shape: tuple[int, ...] | None = None
+) -> NDArray[np.float64] | NDArray[np.complex128]:
+    """Return an array of finite numbers, not empty: float64, or complex where they are."""
+    if not np.iscomplexobj(values):
+        return reals(values, name, shape=shape)
+    found = np.asarray(values)
+    for part in (found.real, found.imag):
+        reals(part, name, shape=shape)
+    return found
+
+
 def choice(value: Any, name: str, valid: Iterable[Any]) -> Any:
     """Return a value that is one of `valid`; the error names the nearest."""
     valid = list(valid)
@@ -95,3 +107,10 @@ def choice(value: Any, name: str, valid: Iterable[Any]) -> Any:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{name}: got {value!r}, expected one of {valid}{hint}")
     return value
+
+
+def generator(rng: Any, name: str = "rng") -> np.random.Generator:
+    """Return a random generator, made of a seed where it is none yet."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    return np.random.default_rng(whole(rng, name, 0, hint="a seed, or a generator"))

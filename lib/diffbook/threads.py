@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from diffbook._checks import whole
 from diffbook._optional import need
 
 
 def torch_threads(count: int = 1) -> None:
     """Limit torch to this many threads per operation, if torch is in use at all."""
+    whole(count, "count")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffbook._checks import NON_NEGATIVE, choice, real, reals, whole
+from diffbook._checks import NON_NEGATIVE, choice, complexes, generator, real, reals, whole
 
 
 def test_numbers_come_back_in_their_type():
@@ -68,6 +68,25 @@ def test_an_array_of_another_shape_is_refused():
         reals(1.0, "lam", ndim=(1, 2))
     with pytest.raises(ValueError, match=r"lam: expected shape \(2,\), got \(1,\)"):
         reals([1.0], "lam", shape=(2,))
+
+
+def test_complex_numbers_pass_where_they_make_sense_and_text_does_not():
+    assert complexes([1, 2], "mu0").dtype == np.float64
+    np.testing.assert_array_equal(complexes([1j, 2.0], "mu0"), [1j, 2.0])
+    for bad in ([1j, np.nan], [1j * np.inf], [complex(np.inf, 1)], ["a"], np.ones(0, complex)):
+        with pytest.raises(ValueError, match=r"^mu0"):
+            complexes(bad, "mu0")
+    with pytest.raises(ValueError, match=r"mu0: expected shape \(2,\), got \(1,\)"):
+        complexes([1j], "mu0", shape=(2,))
+
+
+def test_a_generator_is_kept_and_a_seed_makes_one():
+    rng = np.random.default_rng(3)
+    assert generator(rng) is rng
+    assert generator(3).integers(10**9) == np.random.default_rng(3).integers(10**9)
+    for bad in (-1, 0.5, None, 1j):
+        with pytest.raises(ValueError, match=r"^seed: got .*whole number"):
+            generator(bad, "seed")
 
 
 def test_a_wrong_choice_gets_the_nearest():

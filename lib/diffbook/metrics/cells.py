@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diffbook._checks import choice, reals, whole
 from diffbook.metrics.intervals import crossed_ci, mean_ci, paired_ci
 
 Triple = tuple[float, float, float]
@@ -39,6 +40,11 @@ class Cell:
     seed: int
     value: float | NDArray
     group: Any = ""
+
+    def __post_init__(self) -> None:
+        whole(self.S, "S")
+        whole(self.seed, "seed", 0)
+        reals(self.value, "value", "[-inf, inf]")
 
     @property
     def mean(self) -> float:
@@ -91,7 +97,8 @@ def summary(cells: Iterable[Cell], metric: str) -> dict[str, list[Triple]]:
 
 def means(cells: Sequence[Cell], metrics: Sequence[str]) -> dict[str, list[float]]:
     """Rows of a table: {method: means over seeds for every metric, and within it every S}."""
-    tables = [summary(cells, metric) for metric in metrics]
+    known = {cell.metric: None for cell in cells}
+    tables = [summary(cells, choice(metric, "metrics", known)) for metric in metrics]
     return {name: [triple[0] for t in tables for triple in t[name]] for name in tables[0]}
 
 
@@ -136,9 +143,10 @@ def compare(
     ValueError
         If fewer than two seeds were run, or not the same number for both.
     """
-    table = values(cells, metric)
-    rivals = [others] if isinstance(others, str) else others
-    found = []
+    table, found = values(cells, metric), []
+    names = sorted({name for _, name in table})
+    choice(method, "method", names)
+    rivals = [choice(n, "others", names) for n in ([others] if isinstance(others, str) else others)]
     for S in sorted(S for S, name in table if name == method):
         known = [name for name in rivals if (S, name) in table]
         if not known:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from diffbook._checks import generator, real, reals, whole
+
 
 def crossed_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
     """Mean over training seeds and images, and an interval for new seeds *and* new images.
@@ -36,13 +38,9 @@ def crossed_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, fl
     ValueError
         If the array is no table, is too small or not finite, or `level` is out of range.
     """
-    v = np.asarray(values, dtype=np.float64)
-    if v.ndim != 2 or min(v.shape) < 2:
+    v, level = reals(values, "values", ndim=2), real(level, "level", "(0, 1)")
+    if min(v.shape) < 2:
         raise ValueError(f"values: got shape {v.shape}, expected (seeds, images), both at least 2")
-    if not np.all(np.isfinite(v)):
-        raise ValueError("values: got numbers that are not finite")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level: got {level}, expected a number in (0, 1)")
     K, n = v.shape
     mean, rows, columns = v.mean(), v.mean(1), v.mean(0)
     rest = v - rows[:, None] - columns + mean
@@ -52,8 +50,6 @@ def crossed_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, fl
     if variance == 0.0:
         return float(mean), float(mean), float(mean)
     freedom = variance**2 / (seeds**2 / (K - 1) + images**2 / (n - 1))
-    # More than exact only if the noise term was subtracted from a sum that it dominated.
-    freedom = min(freedom, K * n - 1)
     half = stats.t.ppf(0.5 + level / 2.0, freedom) * np.sqrt(variance)
     return float(mean), float(mean - half), float(mean + half)
 
@@ -73,13 +69,9 @@ def mean_ci(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float
     ValueError
         If there are fewer than two values, one is not finite, or `level` is out of range.
     """
-    v = np.asarray(values, dtype=np.float64).ravel()
+    v, level = reals(values, "values").ravel(), real(level, "level", "(0, 1)")
     if v.size < 2:
         raise ValueError(f"values: got {v.size}, expected at least two independent measurements")
-    if not np.all(np.isfinite(v)):
-        raise ValueError(f"values: got {v}, expected finite numbers")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level: got {level}, expected a number in (0, 1)")
     half = stats.t.ppf(0.5 + level / 2.0, v.size - 1) * v.std(ddof=1) / np.sqrt(v.size)
     return float(v.mean()), float(v.mean() - half), float(v.mean() + half)
 
@@ -90,10 +82,8 @@ def paired_ci(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[float, f
     Pairs share training seed and starting noise; an interval that excludes zero is a difference that
     these pairs can tell from chance.
     """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"a, b: got shapes {a.shape} and {b.shape}, expected pairs")
-    return mean_ci(a - b, level)
+    a = reals(a, "a")
+    return mean_ci(a - reals(b, "b", shape=a.shape), level)
 
 
 def bootstrap_ci(
@@ -109,7 +99,7 @@ def bootstrap_ci(
     Use it for statistics without bias from small samples (means, quantiles). A Fréchet distance of
     resampled data is biased upwards; there, repeat over seeds and use :func:`mean_ci`.
     """
-    x, rng = np.asarray(x), np.random.default_rng(rng)
-    values = [statistic(x[rng.integers(len(x), size=len(x))]) for _ in range(draws)]
+    x, rng, level = reals(x, "x"), generator(rng), real(level, "level", "(0, 1)")
+    values = [statistic(x[rng.integers(len(x), size=len(x))]) for _ in range(whole(draws, "draws"))]
     low, high = np.quantile(values, [0.5 - level / 2.0, 0.5 + level / 2.0])
     return float(statistic(x)), float(low), float(high)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import POSITIVE, real, reals, whole
 from diffbook._optional import need
 
 #: Images of this book live in [-1, 1].
@@ -38,7 +39,7 @@ def psnr(x: ArrayLike, x0: ArrayLike, data_range: float = DATA_RANGE) -> NDArray
         If shapes differ, there is no image, or `data_range` is not positive.
     """
     x, x0 = _pair(x, x0)
-    _check_range(data_range)
+    data_range = real(data_range, "data_range", POSITIVE)
     error = np.mean((x - x0) ** 2, axis=tuple(range(1, x.ndim)))
     with np.errstate(divide="ignore"):
         return 10.0 * np.log10(data_range**2 / error)
@@ -70,16 +71,16 @@ def ssim(
     from skimage.metrics import structural_similarity
 
     x, x0 = _pair(x, x0)
-    _check_range(data_range)
+    data_range = real(data_range, "data_range", POSITIVE)
     if x.ndim not in (3, 4) or min(x.shape[-2:]) < 3:
         raise ValueError(
             f"x: got shape {x.shape}, expected (n, h, w) or (n, c, h, w) with sides of at least 3"
         )
     side = min(x.shape[-2:])
     largest = side - 1 + side % 2
-    window = min(7, largest) if window is None else window
-    if window % 2 == 0 or not 3 <= window <= largest:
-        raise ValueError(f"window: got {window}, expected an odd side from 3 to {largest}")
+    window = min(7, largest) if window is None else whole(window, "window", 3, largest)
+    if window % 2 == 0:
+        raise ValueError(f"window: got {window}, expected an odd side")
     axis = 0 if x.ndim == 4 else None
     settings = {"data_range": data_range, "win_size": window, "channel_axis": axis}
     pairs = zip(x, x0, strict=True)
@@ -107,30 +108,22 @@ def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:
     -------
     ndarray, shape (n,)
     """
-    if not sigma_y > 0:
-        raise ValueError(f"sigma_y: got {sigma_y}, expected a positive standard deviation")
-    predicted, y = _pair(operator.forward(x), y, "H x", "y")
+    sigma_y, y = real(sigma_y, "sigma_y", POSITIVE), _array(y, "y")
+    _array(x, "x")
+    predicted = _array(operator.forward(x), "H x")
+    if predicted.shape != y.shape:
+        raise ValueError(f"y: got shape {y.shape}, expected {predicted.shape} like H x")
     residual = y - predicted
     return np.mean(residual**2, axis=tuple(range(1, residual.ndim))) / sigma_y**2
 
 
-def _pair(
-    x: Any, x0: Any, name: str = "x", other: str = "x0"
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pair(x: Any, x0: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as float64 arrays of one shape; refuses what would broadcast."""
-    x, x0 = _array(x), _array(x0)
-    if x.shape != x0.shape or x.ndim < 2 or len(x) < 1:
-        raise ValueError(
-            f"{name}, {other}: got shapes {x.shape} and {x0.shape}, expected one shape (n, *shape)"
-        )
-    return x, x0
+    x = _array(x, "x")
+    if x.ndim < 2:
+        raise ValueError(f"x: got shape {x.shape}, expected (n, *shape)")
+    return x, _array(x0, "x0", shape=x.shape)
 
 
-def _array(x: Any) -> NDArray[np.float64]:
-    x = x.detach().cpu().numpy() if hasattr(x, "detach") else x
-    return np.asarray(x, dtype=np.float64)
-
-
-def _check_range(data_range: float) -> None:
-    if not data_range > 0:
-        raise ValueError(f"data_range: got {data_range}, expected a positive number")
+def _array(x: Any, name: str, **shape: Any) -> NDArray[np.float64]:
+    return reals(x.detach().cpu().numpy() if hasattr(x, "detach") else x, name, **shape)

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, reals, whole
 from diffbook._optional import need
 from diffbook.metrics.intervals import bootstrap_ci, mean_ci, paired_ci
 from diffbook.priors.distances import frechet, w2_gaussian
@@ -37,7 +38,8 @@ ORIENTATIONS = tuple(np.pi * k / 4 for k in range(4))
 
 def pixels(x: NDArray) -> NDArray:
     """Feature map: the pixels themselves; (n, h, w) to (n, h w)."""
-    return np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    x = np.atleast_1d(reals(x, "x"))
+    return x.reshape(len(x), -1)
 
 
 def gabor_energies(x: NDArray) -> NDArray:
@@ -56,7 +58,7 @@ def gabor_energies(x: NDArray) -> NDArray:
     -------
     ndarray, shape (n, 49)
     """
-    x = np.asarray(x, dtype=np.float64)
+    x = reals(x, "x", ndim=3)
     n, h, w = x.shape
     if h % 2 or w % 2:
         raise ValueError(f"x: got images of {h} x {w}, expected even sides")
@@ -116,9 +118,9 @@ def sliced_w2(x: ArrayLike, y: ArrayLike, n_projections: int = 100, seed: int = 
     need("ot", "metrics", "metrics.sliced_w2")
     import ot
 
-    if n_projections < 1:
-        raise ValueError(f"n_projections: got {n_projections}, expected at least 1")
-    a, b = pixels(np.asarray(x)), pixels(np.asarray(y))
+    whole(n_projections, "n_projections")
+    whole(seed, "seed", 0)
+    a, b = pixels(x), pixels(reals(y, "y"))
     if a.shape[1] != b.shape[1]:
         raise ValueError(
             f"x, y: got {a.shape[1]} and {b.shape[1]} dimensions, expected equal numbers"
@@ -141,9 +143,13 @@ def power_spectrum(x: ArrayLike) -> NDArray:
         0, 1, ..., h/2 cycles per image (corners beyond h/2 are left out). White noise of variance v
         has the value v everywhere.
     """
-    x = np.asarray(x, dtype=np.float64)
-    if x.ndim != 3 or x.shape[1] != x.shape[2] or len(x) < 2:
-        raise ValueError(f"x: got shape {x.shape}, expected (n, h, h) with n >= 2")
+    return _power_spectrum(x, "x")
+
+
+def _power_spectrum(x: ArrayLike, name: str) -> NDArray:
+    x = reals(x, name, ndim=3)
+    if x.shape[1] != x.shape[2] or len(x) < 2:
+        raise ValueError(f"{name}: got shape {x.shape}, expected (n, h, h) with n >= 2")
     side = x.shape[1]
     # One degree of freedom per pixel went into the mean image.
     power = (np.abs(np.fft.fft2(x - x.mean(0), norm="ortho")) ** 2).sum(0) / (len(x) - 1)
@@ -155,7 +161,7 @@ def power_spectrum(x: ArrayLike) -> NDArray:
 
 def spectrum_error(x: ArrayLike, y: ArrayLike) -> float:
     """Root mean square, over radial frequencies, of the ratio of two power spectra in decibel."""
-    ratio = power_spectrum(x) / power_spectrum(y)
+    ratio = _power_spectrum(x, "x") / _power_spectrum(y, "y")
     return float(np.sqrt(np.mean((10.0 * np.log10(ratio)) ** 2)))
 
 
@@ -164,9 +170,11 @@ Metric = Callable[[NDArray], float]
 
 def moment_metric(mean: ArrayLike, covariance: ArrayLike) -> dict[str, Metric]:
     """Fréchet distance to exactly known moments: {"Fréchet": x -> float}."""
+    mean, covariance = reals(mean, "mean"), np.atleast_2d(reals(covariance, "covariance"))
+    reals(np.diag(covariance), "covariance", NON_NEGATIVE, hint="variances")
 
     def frechet(x: NDArray) -> float:
-        flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+        flat = pixels(x)
         return w2_gaussian(mean, covariance, flat.mean(0), np.cov(flat.T))
 
     return {"Fréchet": frechet}
@@ -179,6 +187,8 @@ def image_metrics(reference: NDArray) -> dict[str, Metric]:
     `"spectrum dB"`: rms error of the radial power spectrum.
     """
     from diffbook.metrics import samples as m
+
+    reference = reals(reference, "reference", ndim=3)
 
     def against(features: Callable[[NDArray], NDArray]) -> Metric:
         y = features(reference)

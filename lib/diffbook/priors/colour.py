@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._arrays import array_namespace, device
+from diffbook._arrays import array_namespace, check_signals, device
+from diffbook._checks import reals
 from diffbook.priors.gaussian import GaussianPrior
 
 
@@ -37,9 +38,9 @@ class ChannelPriors:
     priors: tuple[GaussianPrior, GaussianPrior, GaussianPrior]
 
     def __post_init__(self) -> None:
-        rotation = np.asarray(self.rotation, dtype=np.float64)
-        if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3)):
-            raise ValueError(f"rotation must be an orthogonal (3, 3) matrix, got {self.rotation!r}")
+        rotation = reals(self.rotation, "rotation", shape=(3, 3))
+        if not np.allclose(rotation @ rotation.T, np.eye(3)):
+            raise ValueError(f"rotation must be orthogonal, got {rotation!r}")
         shapes = [prior.shape for prior in self.priors]
         if len(shapes) != 3 or len(set(shapes)) != 1:
             raise ValueError(f"priors must be three of one shape, got the shapes {shapes}")
@@ -60,9 +61,7 @@ class ChannelPriors:
         **kwargs
             For `GaussianPrior.estimated`, of every rotated channel.
         """
-        x = np.asarray(x, dtype=np.float64)
-        if x.ndim != 4 or x.size == 0 or not np.all(np.isfinite(x)):
-            raise ValueError(f"x must be (n, h, w, 3) or (n, 3, h, w) and finite, got {x.shape}")
+        x = reals(x, "x", ndim=4)
         fits = [place for place, axis in (("first", 1), ("last", 3)) if x.shape[axis] == 3]
         if channels is None and len(fits) == 1:
             channels = fits[0]
@@ -124,11 +123,7 @@ class ChannelPriors:
         array
             Of the kind, dtype and device of ``x_t``.
         """
-        if tuple(x_t.shape[1:]) != self.shape or x_t.ndim != 1 + len(self.shape):
-            raise ValueError(
-                f"x_t must have shape (n, {', '.join(map(str, self.shape))}), got "
-                f"{tuple(x_t.shape)}"
-            )
+        check_signals(x_t, "x_t", self.shape)
         rotated = self.to_channels(x_t)
         denoised = [
             prior.denoise(rotated[:, i], alpha_bar_t) for i, prior in enumerate(self.priors)
@@ -141,12 +136,10 @@ class ChannelPriors:
 
 
 def _rotate(x: Any, rotation: NDArray[np.float64]) -> Any:
+    check_signals(x, "x")
+    if x.shape[1] != 3:
+        raise ValueError(f"x must have shape (n, 3, ...), got {tuple(x.shape)}")
     xp = array_namespace(x)
-    if x.ndim < 2 or x.shape[1] != 3 or not xp.isdtype(x.dtype, "real floating"):
-        raise ValueError(
-            f"x must be a real floating array (n, 3, ...), got shape {tuple(x.shape)} and dtype "
-            f"{x.dtype}"
-        )
     rotation = xp.asarray(np.ascontiguousarray(rotation), dtype=x.dtype, device=device(x))
     flat = xp.reshape(x, (x.shape[0], 3, -1))
     return xp.reshape(rotation @ flat, x.shape)

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, complexes, reals
+
 Array = NDArray[np.float64]
 
 
 def _gaussian(mean: ArrayLike, cov: ArrayLike, name: str) -> tuple[Array, Array]:
-    mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
-    cov = np.atleast_2d(np.asarray(cov, dtype=np.float64))
+    mean = np.atleast_1d(reals(mean, f"mean_{name}"))
+    cov = np.atleast_2d(reals(cov, f"cov_{name}"))
     d = mean.size
     if mean.ndim != 1 or cov.shape != (d, d):
         raise ValueError(
             f"mean_{name} and cov_{name} must have shapes (d,) and (d, d), got {mean.shape} and "
             f"{cov.shape}"
         )
-    if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(cov))):
-        raise ValueError(f"mean_{name} and cov_{name} must be finite")
     if not np.allclose(cov, cov.T, rtol=1e-8, atol=1e-10 * max(1.0, np.abs(cov).max())):
         raise ValueError(f"cov_{name} must be symmetric")
     return mean, cov
@@ -45,7 +45,7 @@ def w2_gaussian(mean_x: ArrayLike, cov_x: ArrayLike, mean_y: ArrayLike, cov_y: A
     mean_x, cov_x = _gaussian(mean_x, cov_x, "x")
     mean_y, cov_y = _gaussian(mean_y, cov_y, "y")
     if mean_x.size != mean_y.size:
-        raise ValueError(f"dimensions differ: {mean_x.size} and {mean_y.size}")
+        raise ValueError(f"mean_x, mean_y: dimensions differ: {mean_x.size} and {mean_y.size}")
     values, vectors = linalg.eigh(cov_x)
     for name, spectrum in (("x", values), ("y", linalg.eigvalsh(cov_y))):
         # Round-off may push a zero eigenvalue below zero; anything larger is no covariance.
@@ -70,7 +70,7 @@ def kl_gaussian(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: A
     mean_p, cov_p = _gaussian(mean_p, cov_p, "p")
     mean_q, cov_q = _gaussian(mean_q, cov_q, "q")
     if mean_p.size != mean_q.size:
-        raise ValueError(f"dimensions differ: {mean_p.size} and {mean_q.size}")
+        raise ValueError(f"mean_p, mean_q: dimensions differ: {mean_p.size} and {mean_q.size}")
     try:
         chol_p, chol_q = linalg.cholesky(cov_p, lower=True), linalg.cholesky(cov_q, lower=True)
     except linalg.LinAlgError:
@@ -81,17 +81,16 @@ def kl_gaussian(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: A
     return float(0.5 * (np.sum(ratio**2) + shift @ shift - mean_p.size + log_det))
 
 
-def _modes(lam: ArrayLike, std: ArrayLike, mean_error: ArrayLike) -> tuple[Array, Array, Array]:
-    lam, std = np.asarray(lam, dtype=np.float64), np.asarray(std, dtype=np.float64)
-    if lam.shape != std.shape:
-        raise ValueError(f"lam and std must have equal shapes, got {lam.shape} and {std.shape}")
-    error = np.abs(np.asarray(mean_error))
+def _modes(
+    lam: ArrayLike, std: ArrayLike, mean_error: ArrayLike, interval: str, hint: str = ""
+) -> tuple[Array, Array, Array]:
+    lam = reals(lam, "lam", interval, hint=hint)
+    std = reals(std, "std", interval, shape=lam.shape, hint=hint)
+    error = np.abs(complexes(mean_error, "mean_error"))
     if error.shape not in ((), lam.shape):
         raise ValueError(
             f"mean_error must be a number or have shape {lam.shape}, got {error.shape}"
         )
-    if not (np.all(lam >= 0) and np.all(std >= 0)):
-        raise ValueError("lam and std must be numbers and non-negative")
     return lam, std, np.broadcast_to(error, lam.shape)
 
 
@@ -107,7 +106,7 @@ def w2_spectral(lam: ArrayLike, std: ArrayLike, mean_error: ArrayLike = 0.0) -> 
     mean_error : array_like
         Error of the output's mean per mode, ``(1 - D2) mu0``; complex values are allowed.
     """
-    lam, std, error = _modes(lam, std, mean_error)
+    lam, std, error = _modes(lam, std, mean_error, NON_NEGATIVE)
     return float(np.sqrt(np.sum((np.sqrt(lam) - std) ** 2) + np.sum(error**2)))
 
 
@@ -119,9 +118,7 @@ def kl_spectral(
     ``reverse=False`` gives KL(data || output), ``reverse=True`` KL(output || data). Parameters as
     in :func:`w2_spectral`; variances must be positive.
     """
-    lam, std, error = _modes(lam, std, mean_error)
-    if np.any(lam == 0) or np.any(std == 0):
-        raise ValueError("KL needs positive lam and std; drop modes without variance first")
+    lam, std, error = _modes(lam, std, mean_error, POSITIVE, "drop modes without variance first")
     ratio, scale = (std**2 / lam, lam) if reverse else (lam / std**2, std**2)
     return float(0.5 * np.sum(ratio - 1.0 - np.log(ratio) + error**2 / scale))
 
@@ -135,7 +132,7 @@ def frechet(x: ArrayLike, y: ArrayLike) -> float:
         Samples or features, flattened to vectors; at least two of each. The FID of the literature
         is the *square* of this in the feature space of an Inception network.
     """
-    x, y = (np.asarray(a, dtype=np.float64) for a in (x, y))
+    x, y = np.atleast_1d(reals(x, "x"), reals(y, "y"))
     x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
     if len(x) < 2 or len(y) < 2 or x.shape[1] != y.shape[1]:
         raise ValueError(

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._arrays import array_namespace, device
+from diffbook._arrays import array_namespace, check_signals, device
+from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, complexes, real, reals, whole
 from diffbook._optional import need
 
 Array = NDArray[np.float64]
@@ -71,7 +72,9 @@ class GaussianPrior:
         ValueError
             If a value is negative or the spectrum is not symmetric.
         """
-        lam = _spectrum(lam, "lam")
+        lam = reals(lam, "lam", NON_NEGATIVE, ndim=(1, 2), hint="variances")
+        if not np.any(lam > 0):
+            raise ValueError("lam must not be zero everywhere")
         mirrored = lam[np.ix_(*(-np.arange(n) % n for n in lam.shape))]
         if not np.allclose(lam, mirrored, rtol=1e-8, atol=1e-12 * lam.max()):
             gap = np.abs(lam - mirrored) - 1e-8 * mirrored
@@ -93,7 +96,7 @@ class GaussianPrior:
         mu0 : array_like or float
             Mean in the signal domain.
         """
-        row = _finite(row, "row")
+        row = reals(row, "row", ndim=(1, 2))
         lam = np.fft.fftn(row)
         if np.abs(lam.imag).max() > 1e-8 * np.abs(lam).max():
             raise ValueError("row must be symmetric (row[k] = row[-k]) to be a covariance")
@@ -107,8 +110,8 @@ class GaussianPrior:
     @classmethod
     def from_covariance(cls, cov: ArrayLike, mu0: ArrayLike | float = 0.0) -> GaussianPrior:
         """Make a prior of a general covariance (d, d) through its eigenbasis."""
-        cov = _finite(cov, "cov")
-        if cov.ndim != 2 or cov.shape[0] != cov.shape[1]:
+        cov = reals(cov, "cov", ndim=2)
+        if cov.shape[0] != cov.shape[1]:
             raise ValueError(f"cov must be square, got shape {cov.shape}")
         if not np.allclose(cov, cov.T, rtol=1e-8, atol=1e-12 * np.abs(cov).max()):
             raise ValueError("cov must be symmetric")
@@ -150,7 +153,7 @@ class GaussianPrior:
         GaussianPrior
             With ``n_samples`` and the ``shrinkage`` used.
         """
-        x = _finite(x, "x")
+        x = reals(x, "x")
         if x.ndim < 2 or len(x) < 2:
             raise ValueError(f"x must be (n, *shape) with n >= 2 signals, got shape {x.shape}")
         if stationary and x.ndim > 3:
@@ -160,9 +163,7 @@ class GaussianPrior:
             )
         mean = mean or ("constant" if stationary else "signal")
         means = {"constant": x.mean(), "signal": x.mean(0), "zero": 0.0}
-        if mean not in means:
-            raise ValueError(f"mean must be one of {sorted(means)}, got {mean!r}")
-        mu0 = _mean(means[mean], x.shape[1:])
+        mu0 = _mean(means[choice(mean, "mean", means)], x.shape[1:])
         # One degree of freedom per mode is spent on a mean that is estimated for each position.
         weight = len(x) / (len(x) - 1) if mean == "signal" else 1.0
         if isinstance(shrinkage, str):
@@ -175,8 +176,7 @@ class GaussianPrior:
             from sklearn.covariance import ledoit_wolf_shrinkage
 
             shrinkage = float(ledoit_wolf_shrinkage((x - mu0).reshape(len(x), -1)))
-        if not 0.0 <= shrinkage <= 1.0:
-            raise ValueError(f"shrinkage must lie in [0, 1], got {shrinkage!r}")
+        shrinkage = real(shrinkage, "shrinkage", "[0, 1]")
         if stationary:
             axes = tuple(range(1, x.ndim))
             power = np.abs(np.fft.fftn(x - mu0, axes=axes, norm="ortho")) ** 2
@@ -195,9 +195,7 @@ class GaussianPrior:
         The first row of A is ``-l + j / (d - 1)`` for j = 0..d-1; at d = 50, l = 0.1 the DC mode
         has variance 400 and the others fall off like ``1 / sin(pi k / d)^2`` to 0.26.
         """
-        if d < 2:
-            raise ValueError(f"d must be at least 2, got {d!r}")
-        row = -l + np.arange(d) / (d - 1)
+        row = -real(l, "l") + np.arange(whole(d, "d", 2)) / (d - 1)
         return cls.from_spectrum(np.abs(np.fft.fft(row)) ** 2, mu0)
 
     @classmethod
@@ -215,11 +213,12 @@ class GaussianPrior:
         variance : float
             Average variance per sample; the DC mode gets the power of the lowest frequency.
         """
-        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        if not shape or min(shape) < 2 or len(shape) > 2:
-            raise ValueError(f"shape must have one or two sizes of at least 2, got {shape}")
-        if variance <= 0:
-            raise ValueError(f"variance must be positive, got {variance!r}")
+        sizes = shape if isinstance(shape, tuple | list) else (shape,)
+        shape = tuple(whole(n, "shape", 2) for n in sizes)
+        if len(shape) not in (1, 2):
+            raise ValueError(f"shape must have one or two sizes, got {shape}")
+        real(beta, "beta")
+        real(variance, "variance", POSITIVE)
         f = np.sqrt(sum(g**2 for g in np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")))
         f.flat[0] = np.min(f[f > 0])
         lam = f**-beta
@@ -239,7 +238,7 @@ class GaussianPrior:
 
     def to_spectral(self, x: ArrayLike) -> NDArray:
         """Coordinates of signals ``(n, *shape)`` in the eigenbasis; unitary."""
-        x = np.asarray(x, dtype=np.float64)
+        x = reals(x, "x")
         if x.shape[1:] != self.shape:
             raise ValueError(
                 f"x must have shape (n, {', '.join(map(str, self.shape))}), got {x.shape}"
@@ -250,9 +249,10 @@ class GaussianPrior:
 
     def from_spectral(self, x: ArrayLike) -> Array:
         """Signals ``(n, *shape)`` from their coordinates in the eigenbasis."""
-        x = np.asarray(x)
         if self.basis is None:
+            x = complexes(x, "x")
             return np.fft.ifftn(x, axes=tuple(range(1, x.ndim)), norm="ortho").real
+        x = reals(x, "x")
         return (x @ self.basis.T).reshape(len(x), *self.shape)
 
     def covariance(self) -> Array:
@@ -264,7 +264,7 @@ class GaussianPrior:
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Draw ``n`` signals, shape ``(n, *shape)``."""
-        noise = rng.standard_normal((n, *self.shape))
+        noise = rng.standard_normal((whole(n, "n"), *self.shape))
         return self.mu0 + self._filter(noise, np.sqrt(self.lam))
 
     def denoise(self, x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
@@ -287,38 +287,25 @@ class GaussianPrior:
         array
             Of the kind, dtype and device of ``x_t``.
         """
-        if not 0.0 < alpha_bar_t < 1.0:
-            raise ValueError(f"alpha_bar_t must lie in (0, 1), got {alpha_bar_t!r}")
-        root = float(alpha_bar_t) ** 0.5
+        check_signals(x_t, "x_t", self.shape)
+        alpha_bar_t = real(alpha_bar_t, "alpha_bar_t", "(0, 1)")
+        root = alpha_bar_t**0.5
         gain = root * self.lam / (alpha_bar_t * self.lam + 1.0 - alpha_bar_t)
-        self._check_signals(x_t, "x_t")
         mu0 = self._like(self.mu0, x_t)
         return mu0 + self._filter(x_t - root * mu0, gain)
 
     def denoise_ve(self, x_t: Any, sigma_t: float, cond: Any = None) -> Any:
         """Return the optimal denoiser of VE noise, ``x_t = x0 + sigma noise``; see `denoise`."""
-        if not sigma_t >= 0.0:
-            raise ValueError(f"sigma_t must be non-negative, got {sigma_t!r}")
+        check_signals(x_t, "x_t", self.shape)
         # A mode without variance sits at its mean; 0 / 0 at sigma = 0 is resolved that way.
-        total = self.lam + sigma_t**2
+        total = self.lam + real(sigma_t, "sigma_t", NON_NEGATIVE) ** 2
         gain = np.divide(self.lam, total, out=np.zeros_like(self.lam), where=total > 0)
-        self._check_signals(x_t, "x_t")
         mu0 = self._like(self.mu0, x_t)
         return mu0 + self._filter(x_t - mu0, gain)
 
     def _like(self, values: Array, x: Any) -> Any:
         xp = array_namespace(x)
         return xp.asarray(values, dtype=x.dtype, device=device(x))
-
-    def _check_signals(self, x: Any, name: str) -> None:
-        """Refuse what would broadcast against the mean, or lose it to an integer dtype."""
-        if tuple(x.shape[1:]) != tuple(self.shape) or x.ndim != len(self.shape) + 1:
-            raise ValueError(
-                f"{name} must have shape (n, {', '.join(map(str, self.shape))}), got "
-                f"{tuple(x.shape)}"
-            )
-        if not array_namespace(x).isdtype(x.dtype, "real floating"):
-            raise ValueError(f"{name} must be a real floating array, got dtype {x.dtype}")
 
     def _filter(self, x: Any, gain: Array) -> Any:
         """Multiply every mode of signals ``(n, *shape)`` by ``gain``."""
@@ -333,30 +320,8 @@ class GaussianPrior:
         return xp.reshape(((flat @ basis) * self._like(gain, x)) @ basis.T, x.shape)
 
 
-def _finite(values: ArrayLike, name: str) -> Array:
-    values = np.asarray(values, dtype=np.float64)
-    if values.size == 0 or not np.all(np.isfinite(values)):
-        raise ValueError(f"{name} must be a non-empty array of finite numbers")
-    return values
-
-
-def _spectrum(lam: ArrayLike, name: str) -> Array:
-    lam = _finite(lam, name)
-    if lam.ndim not in (1, 2):
-        raise ValueError(f"{name} must have one or two dimensions, got shape {lam.shape}")
-    bad = np.argwhere(lam < 0)
-    if len(bad):
-        index = tuple(int(i) for i in bad[0])
-        raise ValueError(f"{name}{list(index)} = {lam[index]} must be non-negative (a variance)")
-    if not np.any(lam > 0):
-        raise ValueError(f"{name} must not be zero everywhere")
-    return lam
-
-
 def _mean(mu0: ArrayLike | float, shape: tuple[int, ...]) -> Array:
-    mu0 = np.asarray(mu0, dtype=np.float64)
+    mu0 = reals(mu0, "mu0")
     if mu0.shape not in ((), shape):
         raise ValueError(f"mu0 must be a number or have shape {shape}, got shape {mu0.shape}")
-    if not np.all(np.isfinite(mu0)):
-        raise ValueError("mu0 must be finite")
     return np.broadcast_to(mu0, shape).copy()

@@ -8,11 +8,14 @@ exact, without training.
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from diffbook._arrays import check_signals
+from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, generator, real, reals, whole
 from diffbook._optional import need
 
 # Signals denoised at a time: the coordinates of a chunk stay in the processor's cache.
@@ -46,15 +49,18 @@ class GaussianMixture:
     shape: tuple[int, ...]
 
     def __post_init__(self):
+        parts = (("weights", POSITIVE, 1), ("means", ANY, 2), ("covariances", ANY, 3))
+        for name, interval, ndim in parts:
+            object.__setattr__(self, name, reals(getattr(self, name), name, interval, ndim=ndim))
         k, d = self.means.shape
         if self.weights.shape != (k,) or self.covariances.shape != (k, d, d):
             raise ValueError(
                 f"weights, means, covariances: got shapes {self.weights.shape}, {self.means.shape}, "
                 f"{self.covariances.shape}, expected (K,), (K, d), (K, d, d)"
             )
-        if np.prod(self.shape) != d:
+        if prod(whole(n, "shape") for n in self.shape) != d:
             raise ValueError(f"shape: got {self.shape}, expected {d} elements in all")
-        if (self.weights <= 0).any() or abs(self.weights.sum() - 1.0) > 1e-9:
+        if abs(self.weights.sum() - 1.0) > 1e-9:
             raise ValueError("weights: expected positive numbers that sum to one")
         lowest = self._eigen[0].min()
         if lowest <= 0:
@@ -83,7 +89,11 @@ class GaussianMixture:
         need("sklearn", "data", "priors.GaussianMixture.fit")
         from sklearn.mixture import GaussianMixture as Fit
 
-        flat = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+        x = np.atleast_1d(reals(x, "x"))
+        whole(components, "components", 1, len(x), "no more than signals")
+        real(floor, "floor", NON_NEGATIVE)
+        whole(seed, "seed", 0)
+        flat = x.reshape(len(x), -1)
         fit = Fit(components, covariance_type="full", reg_covar=floor, random_state=seed).fit(flat)
         weights = fit.weights_ / fit.weights_.sum()
         return cls(weights, fit.means_, fit.covariances_, x.shape[1:])
@@ -100,9 +110,9 @@ class GaussianMixture:
 
     def sample(self, n: int, rng: int | np.random.Generator = 0) -> NDArray:
         """Draw signals, shape ``(n, *shape)``."""
-        rng = np.random.default_rng(rng)
+        rng = generator(rng)
         lam, basis = self._eigen
-        k = rng.choice(len(self.weights), size=n, p=self.weights)
+        k = rng.choice(len(self.weights), size=whole(n, "n"), p=self.weights)
         white = rng.standard_normal((n, self.means.shape[1]))
         x = np.empty_like(white)
         for j in range(len(self.weights)):
@@ -128,8 +138,8 @@ class GaussianMixture:
         -------
         array of the kind, shape and dtype of `x_t`
         """
-        if not 0.0 < alpha_bar_t < 1.0:
-            raise ValueError(f"alpha_bar_t: got {alpha_bar_t}, expected a number in (0, 1)")
+        check_signals(x_t, "x_t", self.shape)
+        alpha_bar_t = real(alpha_bar_t, "alpha_bar_t", "(0, 1)")
         if cond is not None:
             raise ValueError("cond: got a condition, expected None")
         x = np.asarray(x_t, dtype=np.float64).reshape(len(x_t), -1)

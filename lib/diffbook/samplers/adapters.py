@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from diffbook._arrays import array_namespace
+from diffbook._checks import real
 from diffbook.samplers.protocol import Denoiser
 from diffbook.schedules.levels import (
     alpha_bar_to_log_snr,
@@ -25,7 +26,7 @@ def clipped(denoiser: Denoiser, low: float, high: float) -> Denoiser:
     and guidance feeds it back. It breaks the linearity that all closed forms rest on, and the
     gradient of a clipped value is zero.
     """
-    if not low < high:
+    if real(low, "low", "[-inf, inf]") >= real(high, "high", "[-inf, inf]"):
         raise ValueError(f"low must be below high, got {low!r} and {high!r}")
 
     def clip(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:

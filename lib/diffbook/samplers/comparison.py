@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import choice, reals, whole
 from diffbook.priors import distances
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers import unguided
@@ -45,10 +46,9 @@ def score(
     mu0_spectral : array_like, shape (d,)
         Mean of the data in the eigenbasis.
     """
-    if loss not in ("w2", "kl", "kl_reverse"):
-        raise ValueError(f"loss must be 'w2', 'kl' or 'kl_reverse', got {loss!r}")
+    choice(loss, "loss", ("w2", "kl", "kl_reverse"))
     t = transfer(lam, schedule, eta=eta, process=process)
-    error = t.mean_error(np.broadcast_to(mu0_spectral, t.lam.shape))
+    error = t.mean_error(mu0_spectral)
     if loss == "w2":
         return distances.w2_spectral(t.lam, t.std, error)
     return distances.kl_spectral(t.lam, t.std, error, reverse=loss == "kl_reverse")
@@ -121,8 +121,9 @@ def mode_z_scores(
         Standard normal if the prediction is right: means (real and imaginary parts where the basis
         is complex), and variances.
     """
-    modes = prior.to_spectral(sample).reshape(len(np.asarray(sample)), -1)
-    n, std = len(modes), predicted.std
+    sample = reals(sample, "sample")
+    n, std = len(sample), predicted.std
+    modes = prior.to_spectral(sample).reshape(n, -1)
     error = modes - predicted.D2 * prior.mu0_spectral.ravel()
     # A complex mode spreads its variance over two parts, which halves the sampling variance of
     # its power; the modes that are their own mirror image (DC, Nyquist) are real.
@@ -163,7 +164,9 @@ def sampled_z_scores(
     z_mean, z_var : ndarray
         See `mode_z_scores`.
     """
-    x_T = rng.standard_normal((n, *prior.shape)) * (1.0 if process == "vp" else schedule[-1])
+    predicted = transfer(prior.lam, schedule, eta=eta, process=process)
+    scale = 1.0 if process == "vp" else schedule[-1]
+    x_T = scale * rng.standard_normal((whole(n, "n"), *prior.shape))
     result = unguided.ddim(
         prior.denoise if process == "vp" else prior.denoise_ve,
         x_T,
@@ -172,5 +175,4 @@ def sampled_z_scores(
         eta=eta,
         noise=lambda s, x: rng.standard_normal(x.shape),
     )
-    predicted = transfer(prior.lam, schedule, eta=eta, process=process)
     return mode_z_scores(prior, result.sample, predicted)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._arrays import array_namespace, device
+from diffbook._arrays import array_namespace, check_signals, device
+from diffbook._checks import reals, whole
 
 Array = NDArray[np.float64]
 
@@ -66,6 +67,7 @@ def initial_noise(seeds: Iterable[int], shape: tuple[int, ...], like: Any = None
     -------
     array, shape ``(n, *shape)``
     """
+    seeds, shape = _seeds(seeds), tuple(whole(n, "shape") for n in shape)
     noise = np.stack([np.random.default_rng(s).standard_normal(shape) for s in seeds])
     return noise if like is None else _like(noise, like)
 
@@ -78,7 +80,7 @@ def step_noise(seeds: Iterable[int]) -> Noise:
     seeds : iterable of int
         One seed per sample, which may be those of `initial_noise`: the streams differ.
     """
-    seeds = list(seeds)
+    seeds = _seeds(seeds)
 
     def noise(s: int, x: Any) -> Any:
         if len(seeds) != x.shape[0]:
@@ -87,6 +89,13 @@ def step_noise(seeds: Iterable[int]) -> Noise:
         return _like(np.stack(draws), x)
 
     return noise
+
+
+def _seeds(seeds: Iterable[int]) -> list[int]:
+    found = [whole(seed, "seeds", 0) for seed in seeds]
+    if not found:
+        raise ValueError("seeds: got none, expected one for each sample")
+    return found
 
 
 def _like(values: NDArray, x: Any) -> Any:
@@ -154,7 +163,7 @@ def walk(
     Result
     """
     check_state(x_T)
-    levels = np.asarray(schedule, dtype=np.float64).tolist()
+    levels = reals(schedule, "schedule", ndim=1).tolist()
     nfe = 0
 
     def ask_at(s: int, x: Any) -> Any:
@@ -181,12 +190,12 @@ def _signal(state: Any) -> Any:
 
 
 def check_state(x_T: Any) -> None:
-    """Refuse anything but a batch of real floating signals."""
-    if x_T.ndim < 2 or not array_namespace(x_T).isdtype(x_T.dtype, "real floating"):
-        raise ValueError(
-            f"x_T must be a real floating array (n, *shape), got shape {tuple(x_T.shape)} and "
-            f"dtype {x_T.dtype}"
-        )
+    """Refuse anything but a batch of finite, real floating signals."""
+    check_signals(x_T, "x_T")
+    xp = array_namespace(x_T)
+    # Tensors of torch's meta device have a shape, and no numbers to look at.
+    if str(device(x_T)) != "meta" and not xp.all(xp.isfinite(x_T)):
+        raise ValueError("x_T must hold finite numbers")
 
 
 def ask(denoiser: Denoiser, x: Any, level: float) -> Any:

@@ -25,9 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import complexes, real
 from diffbook.schedules.levels import (
     Process,
     alpha_bar_to_sigma,
+    check_mean,
     check_modes,
     sigma_and_scale,
     validate_alpha_bar,
@@ -84,7 +86,7 @@ class Transfer:
 
     def mean_error(self, mu0_spectral: ArrayLike) -> NDArray:
         """Error ``(D2 - 1) mu0`` of the output's mean per mode."""
-        return (self.D2 - 1.0) * np.asarray(mu0_spectral).ravel()
+        return (self.D2 - 1.0) * check_mean(mu0_spectral, self.lam.size)
 
     def output_gaussian(
         self, mu0_spectral: ArrayLike, basis: ArrayLike | None = None
@@ -99,16 +101,18 @@ class Transfer:
             Eigenvectors as columns. Without it the result stays in the eigenbasis, where the
             covariance is diagonal.
         """
-        mean, cov = self.D2 * np.asarray(mu0_spectral).ravel(), np.diag(self.var[0])
+        d = self.lam.size
+        mean, cov = self.D2 * check_mean(mu0_spectral, d), np.diag(self.var[0])
         if basis is None:
             return mean, cov
-        basis = np.asarray(basis)
+        basis = complexes(basis, "basis", shape=(d, d))
         return basis @ mean, (basis * self.var[0]) @ basis.conj().T
 
 
 def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> Array:
     """Coefficients of ``x_{s-1} = a x_s + b x0_hat + c z``, shape (S, 3), row ``s - 1``."""
     sigma, scale = sigma_and_scale(schedule, process)
+    eta = real(eta, "eta", "[0, 1]", "0 is DDIM, 1 is DDPM")
     low, high = sigma[:-1], sigma[1:]
     ratio2 = (low / high) ** 2
     c = eta * low * np.sqrt(1.0 - ratio2)

@@ -68,11 +68,9 @@ def ddim(
     ValueError
         Naming the argument at fault, before any denoiser call.
     """
-    if not 0.0 <= eta <= 1.0:
-        raise ValueError(f"eta must lie in [0, 1] (0 is DDIM, 1 is DDPM), got {eta!r}")
+    coefficients = step_coefficients(schedule, process, eta).tolist()
     if eta > 0.0 and noise is None:
         raise ValueError("noise is needed when eta > 0; use step_noise(seeds)")
-    coefficients = step_coefficients(schedule, process, eta).tolist()
 
     def step(s: int, x: Any, ask: Any, draw: Noise) -> tuple[Any, Any]:
         a, b, c = coefficients[s - 1]

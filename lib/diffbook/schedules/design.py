@@ -24,13 +24,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, reals, whole
 from diffbook.schedules.families import constant_rate
 from diffbook.schedules.laws import Density, optimal_density
 from diffbook.schedules.levels import (
     EPS_0,
     EPS_S,
     Process,
+    _check_below,
     alpha_bar_to_log_snr,
+    check_mean,
     check_modes,
     sigma_range,
     sigma_to_alpha_bar,
@@ -133,7 +136,7 @@ def _loss(problem: ScheduleProblem, var: Array, gain: Array) -> tuple[float, Arr
     return value, 0.5 * count * (1.0 / lam - 1.0 / var), power * bias / lam * problem.root0
 
 
-def objective_and_grad(problem: ScheduleProblem, sigma: Array) -> tuple[float, Array]:
+def objective_and_grad(problem: ScheduleProblem, sigma: ArrayLike) -> tuple[float, Array]:
     """Loss of a schedule and its exact gradient by every ``sigma_s``, both ends included.
 
     The scales of the ends (``root0``, ``start``) are held fixed, as the ends are in the design.
@@ -149,6 +152,10 @@ def objective_and_grad(problem: ScheduleProblem, sigma: Array) -> tuple[float, A
     value : float
     grad : ndarray, shape (S + 1,)
     """
+    return _value_and_grad(problem, validate_sigma(sigma))
+
+
+def _value_and_grad(problem: ScheduleProblem, sigma: Array) -> tuple[float, Array]:
     block = max(1, _BLOCK // len(sigma))
     parts = (
         problem._replace(
@@ -238,27 +245,18 @@ def make_problem(
     ValueError
         Naming the argument at fault.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
-    lam = check_modes(lam, eta, process)
-    if np.any(lam == 0.0):
-        raise ValueError(
-            f"lam[{int(np.argmin(lam))}] = 0: drop modes without variance before a design (every "
-            "schedule leaves the same error in them)"
-        )
+    choice(loss, "loss", LOSSES)
+    hint = "drop modes without variance: every schedule leaves the same error in them"
+    lam = reals(check_modes(lam, eta, process), "lam", POSITIVE, hint=hint)
     _, sigma_S = sigma_range(eps_0, eps_S)
     if (weights is not None) != (loss == "weighted"):
         raise ValueError("weights are needed with loss='weighted', and only there")
-    count = np.ones_like(lam) if weights is None else np.asarray(weights, dtype=np.float64).ravel()
-    usable = np.all(np.isfinite(count)) and np.all(count >= 0) and np.any(count > 0)
-    if count.shape != lam.shape or not usable:
-        raise ValueError(
-            f"weights must be {lam.size} non-negative values, finite and not all zero, got shape "
-            f"{count.shape}"
-        )
-    mu = np.zeros(1) if mu0_spectral is None else np.asarray(mu0_spectral).ravel()
-    if mu.size not in (1, lam.size) or not np.all(np.isfinite(mu)):
-        raise ValueError(f"mu0_spectral must be {lam.size} finite values, got {mu.size}")
+    count = (
+        np.ones_like(lam) if weights is None else reals(weights, "weights", NON_NEGATIVE).ravel()
+    )
+    if count.shape != lam.shape or not np.any(count > 0):
+        raise ValueError(f"weights must be {lam.size} numbers, not all zero, got {count.shape}")
+    mu = check_mean(0.0 if mu0_spectral is None else mu0_spectral, lam.size)
     power = np.broadcast_to(np.abs(mu) ** 2, lam.shape)
 
     # Equal up to round-off of an FFT: 12 significant digits.
@@ -280,7 +278,7 @@ def make_problem(
 
 def objective(problem: ScheduleProblem, sigma: ArrayLike) -> float:
     """Loss of a schedule given as sigma (see `ScheduleDesign.objective`)."""
-    return objective_and_grad(problem, validate_sigma(sigma))[0]
+    return objective_and_grad(problem, sigma)[0]
 
 
 # --- the limit of many steps ------------------------------------------------------------------
@@ -310,9 +308,10 @@ def limit_density(
     Density
         ``E`` belongs to the distinct modes of the problem.
     """
+    _check_below(sigma_0, sigma_S, "sigma_0", "sigma_S", POSITIVE)
     return optimal_density(
         problem.lam,
-        np.linspace(np.log(sigma_0), np.log(sigma_S), m),
+        np.linspace(np.log(sigma_0), np.log(sigma_S), whole(m, "m", 3)),
         count=problem.count,
         solver="ddpm" if problem.eta == 1.0 else "ddim",
         loss="kl" if problem.loss == "kl_reverse" else problem.loss,
@@ -344,7 +343,7 @@ def _minimise(
     def fun(z: Array) -> tuple[float, Array]:
         free, share = _to_sigma(z, x[0], span)
         sigma[1:-1] = np.exp(free)
-        value, grad = objective_and_grad(problem, sigma)
+        value, grad = _value_and_grad(problem, sigma)
         # The logarithm makes scipy's tests relative, so one tolerance serves every S.
         by_x = grad[1:-1] * sigma[1:-1] / value
         by_share = np.concatenate([np.cumsum(by_x[::-1])[::-1], [0.0]]) * span
@@ -429,10 +428,10 @@ def design_schedule(
         eps_0=eps_0,
         eps_S=eps_S,
     )
-    if isinstance(S, bool) or not isinstance(S, (int, np.integer)) or S < 1:
-        raise ValueError(f"S must be an integer >= 1 (number of steps), got {S!r}")
-    if n_starts < 1 or (n_starts > 1 and rng is None):
-        raise ValueError(f"n_starts must be >= 1, with rng if above 1; got {n_starts!r}, {rng!r}")
+    for name, number in (("S", S), ("n_starts", n_starts), ("max_iter", max_iter)):
+        whole(number, name)
+    if n_starts > 1 and rng is None:
+        raise ValueError(f"rng is needed for random starts, n_starts = {n_starts}")
     sigma_0, sigma_S = sigma_range(eps_0, eps_S)
     if init is None:
         first = limit_schedule(limit_density(problem, sigma_0, sigma_S), S)
@@ -483,7 +482,7 @@ def design_family(
     """
     designs: dict[int, ScheduleDesign] = {}
     previous = None
-    for S in steps:
+    for S in [whole(S, "steps") for S in steps]:
         if previous is not None:
             kwargs["init"] = designs[previous].schedule
         designs[S] = design_schedule(lam, S, **kwargs)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, real, reals, whole
 from diffbook.schedules.levels import (
     EPS_0,
     EPS_S,
     _as_levels,
+    _check_below,
     _check_ends,
-    _check_positive,
-    _check_sigma_range,
-    _check_steps,
+    _check_order,
     alpha_bar_to_log_snr,
     sigma_range,
     sigma_to_alpha_bar,
@@ -56,7 +56,7 @@ def match_ends(alpha_bar: ArrayLike, eps_0: float = EPS_0, eps_S: float = EPS_S)
 
 def linear_alpha_bar(S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S) -> Array:
     """``alpha_bar`` linear in s (the "simple linear" schedule of Chen 2023, arXiv 2301.10972)."""
-    return match_ends(1.0 - np.arange(_check_steps(S) + 1) / S, eps_0, eps_S)
+    return match_ends(1.0 - np.arange(whole(S, "S") + 1) / S, eps_0, eps_S)
 
 
 def ddpm_chain(T: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> Array:
@@ -64,10 +64,8 @@ def ddpm_chain(T: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) ->
 
     Index 0 is the first noisy level, as a trained discrete model numbers them.
     """
-    _check_positive(beta_min=beta_min, beta_max=beta_max)
-    if not beta_min < beta_max < 1.0:
-        raise ValueError(f"need beta_min < beta_max < 1, got {beta_min} and {beta_max}")
-    return np.cumprod(1.0 - np.linspace(beta_min, beta_max, _check_steps(T)))
+    _check_below(beta_min, beta_max, "beta_min", "beta_max", "(0, 1)")
+    return np.cumprod(1.0 - np.linspace(beta_min, beta_max, whole(T, "T")))
 
 
 def ddpm_respaced(S: int, T: int = 1000) -> Array:
@@ -83,23 +81,24 @@ def ddpm_respaced(S: int, T: int = 1000) -> Array:
     T : int
         Length of the chain.
     """
-    if _check_steps(S) > _check_steps(T):
-        raise ValueError(f"S must be at most T = {T} (the levels of the chain), got {S}")
+    whole(S, "S", 1, whole(T, "T"), "T is the number of levels of the chain")
     t = np.rint(np.arange(S + 1) * T / S).astype(int)
     return np.concatenate([[1.0], ddpm_chain(T)])[t]
 
 
 def cosine_chain(T: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Array:
     """``alpha_bar`` of the T training levels of IDDPM's cosine chain (arXiv 2102.09672)."""
-    t = np.arange(_check_steps(T) + 1) / T
+    t = np.arange(whole(T, "T") + 1) / T
+    real(offset, "offset", NON_NEGATIVE)
+    real(max_beta, "max_beta", "(0, 1)")
     f = np.cos((t + offset) / (1.0 + offset) * np.pi / 2.0) ** 2
     return np.cumprod(1.0 - np.minimum(1.0 - f[1:] / f[:-1], max_beta))
 
 
 def linear_beta(S: int, *, eps_0: float = EPS_0, eps_S: float = EPS_S, T: int = 1000) -> Array:
     """DDPM's linear-beta chain read at S + 1 equally spaced (interpolated) time steps."""
-    chain = ddpm_chain(T)
-    t = np.arange(_check_steps(S) + 1) / S * (T - 1)
+    chain = ddpm_chain(whole(T, "T", 2))
+    t = np.arange(whole(S, "S") + 1) / S * (T - 1)
     return match_ends(np.exp(np.interp(t, np.arange(T), np.log(chain))), eps_0, eps_S)
 
 
@@ -129,10 +128,9 @@ def cosine(
     eps_0, eps_S : float
         Ends of the schedule.
     """
-    if not 0.0 <= start < end <= 1.0:
-        raise ValueError(f"need 0 <= start < end <= 1, got start = {start}, end = {end}")
-    _check_positive(tau=tau)
-    t = np.arange(_check_steps(S) + 1) / S
+    _check_below(start, end, "start", "end", "[0, 1]")
+    real(tau, "tau", POSITIVE)
+    t = np.arange(whole(S, "S") + 1) / S
     f = np.maximum(np.cos((start + t * (end - start)) * np.pi / 2.0), 0.0) ** (2.0 * tau)
     return match_ends(f, eps_0, eps_S)
 
@@ -150,10 +148,9 @@ def sigmoid(
 
     ``alpha_bar`` follows ``1 - sigmoid(u / tau)`` for ``u`` from ``start`` to ``end``, rescaled.
     """
-    if not start < end:
-        raise ValueError(f"need start < end, got start = {start}, end = {end}")
-    _check_positive(tau=tau)
-    t = np.arange(_check_steps(S) + 1) / S
+    _check_below(start, end, "start", "end", ANY)
+    real(tau, "tau", POSITIVE)
+    t = np.arange(whole(S, "S") + 1) / S
     return match_ends(1.0 / (1.0 + np.exp((start + t * (end - start)) / tau)), eps_0, eps_S)
 
 
@@ -166,18 +163,18 @@ def edm(S: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Array:
     ``rho = 7`` is their choice; ``rho -> inf`` is :func:`log_linear`. Negative ``rho`` is allowed:
     it spends the steps at the noise end.
     """
-    _check_sigma_range(sigma_min, sigma_max)
-    if not np.isfinite(rho) or rho == 0:
-        raise ValueError(f"rho must be finite and non-zero, got {rho!r}")
-    t = np.arange(_check_steps(S) + 1) / S
+    _check_below(sigma_min, sigma_max, "sigma_min", "sigma_max", POSITIVE)
+    if real(rho, "rho") == 0.0:
+        raise ValueError("rho must not be zero")
+    t = np.arange(whole(S, "S") + 1) / S
     ends = np.array([sigma_min, sigma_max]) ** (1.0 / rho)
     return _pin((ends[0] + t * (ends[1] - ends[0])) ** rho, sigma_min, sigma_max)
 
 
 def log_linear(S: int, sigma_min: float, sigma_max: float) -> Array:
     """``log(sigma)`` linear in s (exponential schedule, geometric sequence)."""
-    _check_sigma_range(sigma_min, sigma_max)
-    return _pin(np.geomspace(sigma_min, sigma_max, _check_steps(S) + 1), sigma_min, sigma_max)
+    _check_below(sigma_min, sigma_max, "sigma_min", "sigma_max", POSITIVE)
+    return _pin(np.geomspace(sigma_min, sigma_max, whole(S, "S") + 1), sigma_min, sigma_max)
 
 
 def tangent(S: int, sigma_min: float, sigma_max: float, scale: float = 1.0) -> Array:
@@ -186,11 +183,10 @@ def tangent(S: int, sigma_min: float, sigma_max: float, scale: float = 1.0) -> A
     The optimum for a Gaussian of standard deviation ``scale``: Theorem 3.1 of "Align Your Steps"
     (Sabour et al. 2024, arXiv 2404.14507).
     """
-    _check_sigma_range(sigma_min, sigma_max)
-    _check_positive(scale=scale)
-    phi = np.linspace(
-        np.arctan(sigma_min / scale), np.arctan(sigma_max / scale), _check_steps(S) + 1
-    )
+    _check_below(sigma_min, sigma_max, "sigma_min", "sigma_max", POSITIVE)
+    real(scale, "scale", POSITIVE)
+    ends = np.arctan(sigma_min / scale), np.arctan(sigma_max / scale)
+    phi = np.linspace(*ends, whole(S, "S") + 1)
     return _pin(scale * np.tan(phi), sigma_min, sigma_max)
 
 
@@ -215,16 +211,12 @@ def constant_rate(S: int, log_sigma: ArrayLike, speed: ArrayLike) -> Array:
     ndarray, shape (S + 1,)
         ``sigma`` from ``exp(log_sigma[0])`` to ``exp(log_sigma[-1])``.
     """
-    x = _as_levels(log_sigma, "log_sigma")
-    v = np.asarray(speed, dtype=np.float64)
-    if v.shape != x.shape:
-        raise ValueError(f"speed must have the shape of log_sigma {x.shape}, got {v.shape}")
-    if np.any(np.diff(x) <= 0):
-        raise ValueError("log_sigma must increase strictly")
-    if not np.all(np.isfinite(v)) or np.any(v < 0) or not np.any(v > 0):
-        raise ValueError("speed must be finite, non-negative and not zero everywhere")
+    x = _check_order(_as_levels(log_sigma, "log_sigma"), "log_sigma", falling=False)
+    v = reals(speed, "speed", NON_NEGATIVE, shape=x.shape)
+    if not np.any(v > 0):
+        raise ValueError("speed must not be zero everywhere")
     arc = np.concatenate([[0.0], np.cumsum(0.5 * (v[1:] + v[:-1]) * np.diff(x))])
-    levels = np.interp(np.arange(_check_steps(S) + 1) / S * arc[-1], arc, x)
+    levels = np.interp(np.arange(whole(S, "S") + 1) / S * arc[-1], arc, x)
     return _pin(np.exp(levels), float(np.exp(x[0])), float(np.exp(x[-1])))
 
 
@@ -232,6 +224,7 @@ AYS_TABLE = {
     "sd15": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
     "sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
 }
+"""The ten-step sigmas published with "Align Your Steps" (arXiv 2404.14507), noise end first."""
 
 
 def align_your_steps(
@@ -253,15 +246,14 @@ def align_your_steps(
         Map ``log(sigma)`` affinely onto these ends (both or neither), to compare the *shape* of
         the table with other schedules at equal ends.
     """
-    if model not in AYS_TABLE:
-        raise ValueError(f"model must be one of {sorted(AYS_TABLE)}, got {model!r}")
+    choice(model, "model", AYS_TABLE)
     if (sigma_min is None) != (sigma_max is None):
         raise ValueError("give both sigma_min and sigma_max, or neither")
     x = np.log(AYS_TABLE[model][::-1])
-    y = np.interp(np.linspace(0, x.size - 1, _check_steps(S) + 1), np.arange(x.size), x)
+    y = np.interp(np.linspace(0, x.size - 1, whole(S, "S") + 1), np.arange(x.size), x)
     if sigma_min is None or sigma_max is None:
         return validate_sigma(np.exp(y))
-    _check_sigma_range(sigma_min, sigma_max)
+    _check_below(sigma_min, sigma_max, "sigma_min", "sigma_max", POSITIVE)
     unit = (y - y[0]) / (y[-1] - y[0])
     y = np.log(sigma_min) + unit * (np.log(sigma_max) - np.log(sigma_min))
     return _pin(np.exp(y), sigma_min, sigma_max)

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from diffbook.schedules.levels import check_modes, sigma_range, validate_sigma
+from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, real, reals, whole
+from diffbook.schedules.levels import _check_below, check_modes, sigma_range, validate_sigma
 
 Array = NDArray[np.float64]
 Solver = Literal["ddim", "ddpm", "heun"]
@@ -61,11 +62,10 @@ def kernel(lam: ArrayLike, log_sigma: ArrayLike, solver: Solver = "ddim") -> Arr
     -------
     ndarray, shape (d, m)
     """
-    if solver not in ORDER:
-        raise ValueError(f"solver must be one of {sorted(ORDER)}, got {solver!r}")
-    lam = np.asarray(lam, dtype=np.float64).reshape(-1, 1)
+    choice(solver, "solver", ORDER)
+    lam = reals(lam, "lam", POSITIVE).reshape(-1, 1)
     # In the ratio u = sigma^2 / lam the kernels are the same function for every mode.
-    u = np.exp(2.0 * np.asarray(log_sigma, dtype=np.float64)) / lam
+    u = np.exp(2.0 * reals(log_sigma, "log_sigma", ndim=1)) / lam
     if solver == "ddim":
         return 0.5 * u / (1.0 + u) ** 2
     if solver == "ddpm":
@@ -77,8 +77,9 @@ def step_error(
     lam: ArrayLike, log_sigma: ArrayLike, density: ArrayLike, solver: Solver = "ddim"
 ) -> Array:
     """``E_i = integral k_i / p^m dx`` by the trapezoidal rule, shape (d,)."""
-    x, p = np.asarray(log_sigma, dtype=np.float64), np.asarray(density, dtype=np.float64)
-    return np.trapezoid(kernel(lam, x, solver) / p ** ORDER[solver], x, axis=1)
+    k, x = kernel(lam, log_sigma, solver), reals(log_sigma, "log_sigma")
+    p = reals(density, "density", POSITIVE, shape=x.shape)
+    return np.trapezoid(k / p ** ORDER[solver], x, axis=1)
 
 
 def optimal_density(
@@ -115,19 +116,13 @@ def optimal_density(
     ValueError
         Naming the argument at fault.
     """
-    if loss not in ("w2", "kl", "weighted"):
-        raise ValueError(f"loss must be 'w2', 'kl' or 'weighted', got {loss!r}")
-    lam, x = np.asarray(lam, dtype=np.float64).ravel(), np.asarray(log_sigma, dtype=np.float64)
-    if lam.size == 0 or np.any(lam <= 0):
-        raise ValueError("lam must be positive; drop modes without variance")
-    if x.ndim != 1 or x.size < 3 or np.any(np.diff(x) <= 0) or np.ptp(np.diff(x)) > 1e-6:
-        raise ValueError(
-            f"log_sigma must be an even, increasing grid of >= 3 points, got {x.shape}"
-        )
-    count = np.ones_like(lam) if count is None else np.asarray(count, dtype=np.float64).ravel()
-    if count.shape != lam.shape:
-        raise ValueError(f"count must have the shape of lam {lam.shape}, got {count.shape}")
-    k, m = kernel(lam, x, solver), ORDER[solver]
+    choice(loss, "loss", ("w2", "kl", "weighted"))
+    whole(max_iter, "max_iter")
+    lam = reals(lam, "lam", POSITIVE, hint="drop modes without variance").ravel()
+    k, x, m = kernel(lam, log_sigma, solver), _even_grid(log_sigma), ORDER[solver]
+    count = np.ones_like(lam) if count is None else reals(count, "count", NON_NEGATIVE).ravel()
+    if count.shape != lam.shape or not np.any(count > 0):
+        raise ValueError(f"count must be {lam.size} numbers, not all zero, got {count.shape}")
     base = count * (1.0 if loss == "kl" else lam)
     cell = np.gradient(x)
     cell[[0, -1]] *= 0.5  # weights of the trapezoidal rule
@@ -147,6 +142,15 @@ def optimal_density(
     E = k @ (cell / p**m)
     constant = 2.0 * base @ E if loss == "weighted" else base @ E**2
     return Density(x, p, E, float(constant), n_iter, residual)
+
+
+def _even_grid(log_sigma: ArrayLike) -> Array:
+    x = reals(log_sigma, "log_sigma", ndim=1)
+    if x.size < 3 or np.any(np.diff(x) <= 0) or np.ptp(np.diff(x)) > 1e-6:
+        raise ValueError(
+            f"log_sigma must be an even, increasing grid of >= 3 points, got {x.shape}"
+        )
+    return x
 
 
 def w2_law(
@@ -171,10 +175,11 @@ def w2_law(
     -------
     ndarray, shape of S
     """
-    lam, E = check_modes(lam, 0.0, "vp"), np.asarray(E, dtype=np.float64)
+    lam = check_modes(lam, 0.0, "vp")
+    E, S = reals(E, "E", NON_NEGATIVE, shape=lam.shape), reals(S, "S", POSITIVE)
     sigma_range(eps_0, eps_S)  # validates the ends
     g = np.sqrt(((1.0 - eps_0) * lam + eps_0) / (eps_S * lam + 1.0 - eps_S))
-    decay = np.exp(-E / np.asarray(S, dtype=np.float64)[..., None])
+    decay = np.exp(-E / S[..., None])
     return np.sqrt(np.sum((np.sqrt(lam) - g * decay) ** 2, axis=-1))
 
 
@@ -213,11 +218,9 @@ def power_law_exponent(alpha: float, loss: Literal["w2", "kl"] = "w2", order: in
 
     ``2 (1 - 1/alpha) / (2 order + 1)`` for W2, ``-2 / ((2 order + 1) alpha)`` for KL.
     """
-    if alpha <= 0 or order < 1 or loss not in ("w2", "kl"):
-        raise ValueError(
-            f"need alpha > 0, order >= 1 and loss 'w2' or 'kl', got {alpha!r}, {order!r}, {loss!r}"
-        )
-    power = 1.0 - 1.0 / alpha if loss == "w2" else -1.0 / alpha
+    real(alpha, "alpha", POSITIVE)
+    whole(order, "order")
+    power = 1.0 - 1.0 / alpha if choice(loss, "loss", ("w2", "kl")) == "w2" else -1.0 / alpha
     return 2.0 * power / (2 * order + 1)
 
 
@@ -244,9 +247,10 @@ def power_law_density(
     m : int
         Grid points in ``log(sigma)``.
     """
-    reach = 2.0 * (decades + 3.0) * np.log(10.0)
+    real(alpha, "alpha", POSITIVE)
+    reach = 2.0 * (real(decades, "decades", POSITIVE) + 3.0) * np.log(10.0)
     log_lam = np.linspace(-reach, reach, 241)
-    x = np.linspace(-decades, decades, m) * np.log(10.0)
+    x = np.linspace(-decades, decades, whole(m, "m", 3)) * np.log(10.0)
     # Relative weights are enough: shift the exponent so that it cannot overflow.
     weight = np.exp(-log_lam / alpha - np.max(np.abs(log_lam)) / alpha)
     return optimal_density(np.exp(log_lam), x, count=weight, solver=solver, loss=loss)
@@ -258,10 +262,12 @@ def fit_exponent(log_sigma: ArrayLike, density: ArrayLike, low: float, high: flo
     For the EDM family, ``sigma^(1/rho)`` linear in s, the density is ``~ sigma^(1/rho)`` and the
     slope is ``1 / rho``.
     """
-    x, p = np.asarray(log_sigma, dtype=np.float64), np.asarray(density, dtype=np.float64)
+    x = reals(log_sigma, "log_sigma", ndim=1)
+    p = reals(density, "density", POSITIVE, shape=x.shape)
+    _check_below(low, high, "low", "high", ANY)
     inside = (x >= low) & (x <= high)
     if inside.sum() < 3:
-        raise ValueError(f"fewer than 3 grid points between {low} and {high}")
+        raise ValueError(f"low, high: fewer than 3 grid points between {low} and {high}")
     return float(np.polyfit(x[inside], np.log(p[inside]), 1)[0])
 
 
@@ -285,16 +291,16 @@ def edm_excess(
     float
         At least 1.
     """
-    x = np.asarray(log_sigma, dtype=np.float64)
-    best = optimal_density(lam, x, solver=solver)
-    return float(np.sqrt(_edm_cost(lam, x, inverse_rho, solver) / best.constant))
+    real(inverse_rho, "inverse_rho")
+    best = optimal_density(lam, log_sigma, solver=solver)
+    return float(np.sqrt(_edm_cost(lam, best.log_sigma, inverse_rho, solver) / best.constant))
 
 
 def best_edm(
     lam: ArrayLike, log_sigma: ArrayLike, *, solver: Solver = "ddim"
 ) -> tuple[float, float]:
     """Find the EDM exponent that is best in the limit of many steps: ``(1 / rho, excess)``."""
-    x = np.asarray(log_sigma, dtype=np.float64)
+    x = _even_grid(log_sigma)
     found = minimize_scalar(
         lambda q: _edm_cost(lam, x, q, solver), bounds=(-0.9, 0.9), method="bounded"
     )
@@ -305,4 +311,4 @@ def _edm_cost(lam: ArrayLike, x: Array, inverse_rho: float, solver: Solver) -> f
     density = np.exp(inverse_rho * (x - x.mean()))
     density /= np.trapezoid(density, x)
     E = step_error(lam, x, density, solver)
-    return float(np.asarray(lam, dtype=np.float64).ravel() @ E**2)
+    return float(np.ravel(lam) @ E**2)

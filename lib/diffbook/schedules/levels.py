@@ -18,6 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, complexes, real, reals, whole
+
 Array = NDArray[np.float64]
 
 
@@ -36,19 +38,26 @@ EPS_S = 4e-5
 # --- validation -------------------------------------------------------------------------------
 
 
-def _as_levels(values: ArrayLike, name: str) -> Array:
-    levels = np.asarray(values)
-    if levels.ndim != 1 or levels.size < 2:
+def _as_levels(values: ArrayLike, name: str, interval: str = ANY, hint: str = "") -> Array:
+    levels = np.array(reals(values, name, interval, ndim=1, hint=hint))
+    if levels.size < 2:
         raise ValueError(
-            f"{name} must be a 1-D array of at least 2 noise levels (S + 1 values for S steps), "
-            f"got shape {levels.shape}"
+            f"{name}: got shape {levels.shape}, expected at least 2 noise levels (S + 1 for S steps)"
         )
-    if not np.issubdtype(levels.dtype, np.number) or np.iscomplexobj(levels):
-        raise ValueError(f"{name} must hold real numbers, got dtype {levels.dtype}")
-    levels = levels.astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(levels))
+    return levels
+
+
+def _check_order(levels: Array, name: str, falling: bool) -> Array:
+    """Refuse levels that do not run strictly from the clean end to the noise end."""
+    word, sign = ("decrease", ">=") if falling else ("increase", "<=")
+    bad = np.flatnonzero(np.diff(levels if falling else -levels) >= 0.0)
     if bad.size:
-        raise ValueError(f"{name}[{bad[0]}] = {levels[bad[0]]} is not finite")
+        i = bad[0] + 1
+        raise ValueError(
+            f"{name} must {word} strictly from the clean end to the noise end, but "
+            f"{name}[{i}] = {levels[i]} {sign} {name}[{i - 1}] = {levels[i - 1]}; "
+            "reverse the array if it starts at the noise end, drop repeated levels otherwise"
+        )
     return levels
 
 
@@ -76,25 +85,9 @@ def validate_alpha_bar(
         If the values are not in (0, 1) or not strictly decreasing; the first offending index is
         named.
     """
-    levels = _as_levels(alpha_bar, name)
-    outside = (levels <= 0.0) | (levels >= 1.0)
-    if allow_one and levels[0] == 1.0:
-        outside[0] = False
-    bad = np.flatnonzero(outside)
-    if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] = {levels[bad[0]]} lies outside (0, 1); "
-            "clip the ends, for example to 1 - eps_0 and eps_S"
-        )
-    bad = np.flatnonzero(np.diff(levels) >= 0.0)
-    if bad.size:
-        i = bad[0] + 1
-        raise ValueError(
-            f"{name} must decrease strictly from the clean end to the noise end, but "
-            f"{name}[{i}] = {levels[i]} >= {name}[{i - 1}] = {levels[i - 1]}; "
-            "reverse the array if it starts at the noise end, drop repeated levels otherwise"
-        )
-    return levels
+    interval = "(0, 1]" if allow_one else "(0, 1)"
+    hint = "clip the ends, for example to 1 - eps_0 and eps_S"
+    return _check_order(_as_levels(alpha_bar, name, interval, hint), name, falling=True)
 
 
 def validate_sigma(sigma: ArrayLike, name: str = "sigma", *, allow_zero: bool = True) -> Array:
@@ -119,97 +112,56 @@ def validate_sigma(sigma: ArrayLike, name: str = "sigma", *, allow_zero: bool = 
         If a value is negative (or zero where not allowed) or the array does not increase
         strictly; the first offending index is named.
     """
-    levels = _as_levels(sigma, name)
-    too_small = levels <= 0.0
-    if allow_zero:
-        too_small[0] = levels[0] < 0.0
-    bad = np.flatnonzero(too_small)
-    if bad.size:
-        raise ValueError(
-            f"{name}[{bad[0]}] = {levels[bad[0]]} must be positive"
-            + (" (only the clean end may be 0)" if allow_zero else "")
-        )
-    bad = np.flatnonzero(np.diff(levels) <= 0.0)
-    if bad.size:
-        i = bad[0] + 1
-        raise ValueError(
-            f"{name} must increase strictly from the clean end to the noise end, but "
-            f"{name}[{i}] = {levels[i]} <= {name}[{i - 1}] = {levels[i - 1]}; "
-            "reverse the array if it starts at the noise end, drop repeated levels otherwise"
-        )
-    return levels
-
-
-def _check_steps(S: int) -> int:
-    if isinstance(S, bool) or not isinstance(S, (int, np.integer)) or S < 1:
-        raise ValueError(f"S must be an integer >= 1 (number of steps), got {S!r}")
-    return int(S)
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not np.isfinite(value) or value <= 0:
-            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    interval, hint = (NON_NEGATIVE, "") if allow_zero else (POSITIVE, "no level may be 0 here")
+    return _check_order(_as_levels(sigma, name, interval, hint), name, falling=False)
 
 
 def _check_ends(eps_0: float, eps_S: float) -> None:
-    _check_positive(eps_0=eps_0, eps_S=eps_S)
-    if eps_0 + eps_S >= 1.0:
+    if real(eps_0, "eps_0", POSITIVE) + real(eps_S, "eps_S", POSITIVE) >= 1.0:
         raise ValueError(
             f"eps_0 + eps_S must be below 1 so that 1 - eps_0 > eps_S, got {eps_0} + {eps_S}"
         )
 
 
-def _check_sigma_range(sigma_min: float, sigma_max: float) -> None:
-    _check_positive(sigma_min=sigma_min, sigma_max=sigma_max)
-    if sigma_min >= sigma_max:
-        raise ValueError(f"sigma_min must be below sigma_max, got {sigma_min} >= {sigma_max}")
+def _check_below(low: float, high: float, first: str, second: str, interval: str) -> None:
+    """Refuse a range whose ends are no numbers of an interval, or in the wrong order."""
+    if real(low, first, interval) >= real(high, second, interval):
+        raise ValueError(f"{first} must be below {second}, got {low} >= {high}")
 
 
 # --- conversions ------------------------------------------------------------------------------
 
 
-def _in_range(values: ArrayLike, name: str, low: float, high: float, words: str) -> Array:
-    values = np.asarray(values, dtype=np.float64)
-    # Written so that not-a-number fails as well.
-    bad = np.argwhere(~((values > low) & (values < high)))
-    if len(bad):
-        index = tuple(int(i) for i in bad[0])
-        raise ValueError(f"{name}{list(index) or ''} = {values[index]}: expected {words}")
-    return values
-
-
 def alpha_bar_to_sigma(alpha_bar: ArrayLike) -> Array:
     """Noise-to-signal ratio ``sqrt((1 - alpha_bar) / alpha_bar)``, elementwise."""
-    alpha_bar = _in_range(alpha_bar, "alpha_bar", 0.0, np.nextafter(1.0, 2.0), "0 < alpha_bar <= 1")
+    alpha_bar = reals(alpha_bar, "alpha_bar", "(0, 1]")
     return np.sqrt((1.0 - alpha_bar) / alpha_bar)
 
 
 def sigma_to_alpha_bar(sigma: ArrayLike) -> Array:
     """Signal level ``1 / (1 + sigma**2)``, elementwise."""
-    sigma = _in_range(sigma, "sigma", -np.finfo(np.float64).tiny, np.inf, "0 <= sigma < inf")
-    return 1.0 / (1.0 + np.square(sigma))
+    return 1.0 / (1.0 + np.square(reals(sigma, "sigma", NON_NEGATIVE)))
 
 
 def alpha_bar_to_log_snr(alpha_bar: ArrayLike) -> Array:
     """Log signal-to-noise ratio ``log(alpha_bar / (1 - alpha_bar))`` in nats, elementwise."""
-    alpha_bar = _in_range(alpha_bar, "alpha_bar", 0.0, 1.0, "0 < alpha_bar < 1")
+    alpha_bar = reals(alpha_bar, "alpha_bar", "(0, 1)")
     return np.log(alpha_bar) - np.log1p(-alpha_bar)
 
 
 def log_snr_to_alpha_bar(log_snr: ArrayLike) -> Array:
     """Signal level of a log signal-to-noise ratio (the logistic function), elementwise."""
-    return 1.0 / (1.0 + np.exp(-np.asarray(log_snr, dtype=np.float64)))
+    return 1.0 / (1.0 + np.exp(-reals(log_snr, "log_snr")))
 
 
 def sigma_to_log_snr(sigma: ArrayLike) -> Array:
     """Log signal-to-noise ratio ``-2 log(sigma)`` in nats, elementwise."""
-    return -2.0 * np.log(_in_range(sigma, "sigma", 0.0, np.inf, "0 < sigma < inf"))
+    return -2.0 * np.log(reals(sigma, "sigma", POSITIVE))
 
 
 def log_snr_to_sigma(log_snr: ArrayLike) -> Array:
     """Noise-to-signal ratio ``exp(-log_snr / 2)``, elementwise."""
-    return np.exp(-0.5 * np.asarray(log_snr, dtype=np.float64))
+    return np.exp(-0.5 * reals(log_snr, "log_snr"))
 
 
 def sigma_range(eps_0: float = EPS_0, eps_S: float = EPS_S) -> tuple[float, float]:
@@ -218,10 +170,8 @@ def sigma_range(eps_0: float = EPS_0, eps_S: float = EPS_S) -> tuple[float, floa
     return float(np.sqrt(eps_0 / (1.0 - eps_0))), float(np.sqrt((1.0 - eps_S) / eps_S))
 
 
-"""The ten-step sigmas published with "Align Your Steps" (arXiv 2404.14507), noise end first."""
-
-
 Process = Literal["vp", "ve"]
+PROCESSES = ("vp", "ve")
 
 
 def check_modes(lam: ArrayLike, eta: float, process: str) -> Array:
@@ -232,22 +182,23 @@ def check_modes(lam: ArrayLike, eta: float, process: str) -> Array:
     ValueError
         Naming the argument at fault.
     """
-    lam = np.asarray(lam, dtype=np.float64).ravel()
-    if lam.size == 0 or not np.all(np.isfinite(lam)) or np.any(lam < 0):
-        raise ValueError("lam must be a non-empty array of finite, non-negative variances")
-    if not np.isfinite(eta) or not 0.0 <= eta <= 1.0:
-        raise ValueError(f"eta must lie in [0, 1] (0 is DDIM, 1 is DDPM), got {eta!r}")
-    if process not in ("vp", "ve"):
-        raise ValueError(f"process must be 'vp' or 've', got {process!r}")
-    return lam
+    real(eta, "eta", "[0, 1]", "0 is DDIM, 1 is DDPM")
+    choice(process, "process", PROCESSES)
+    return reals(lam, "lam", NON_NEGATIVE).ravel()
+
+
+def check_mean(mu0_spectral: ArrayLike, d: int) -> NDArray:
+    """Return a mean in the eigenbasis flat: d numbers or one, real or complex."""
+    mu0 = complexes(mu0_spectral, "mu0_spectral").ravel()
+    if mu0.size not in (1, whole(d, "d")):
+        raise ValueError(f"mu0_spectral: got {mu0.size} numbers, expected {d} or one")
+    return mu0
 
 
 def sigma_and_scale(schedule: ArrayLike, process: Process) -> tuple[Array, Array]:
     """Noise-to-signal ratio ``sigma`` and scale ``x / y`` of every level of a schedule."""
-    if process not in ("vp", "ve"):
-        raise ValueError(f"process must be 'vp' or 've', got {process!r}")
-    if process == "vp":
-        alpha_bar = validate_alpha_bar(schedule, allow_one=True)
+    if choice(process, "process", PROCESSES) == "vp":
+        alpha_bar = validate_alpha_bar(schedule, "schedule", allow_one=True)
         return alpha_bar_to_sigma(alpha_bar), np.sqrt(alpha_bar)
-    sigma = validate_sigma(schedule)
+    sigma = validate_sigma(schedule, "schedule")
     return sigma, np.ones_like(sigma)

@@ -34,6 +34,11 @@ def test_values_are_arrays_over_seeds_in_order():
     assert cells.values(numbers(), "loss")[10, "cosine"] == pytest.approx([1.1, 1.21, 1.32])
 
 
+def test_a_cell_has_the_mean_of_its_images():
+    assert cells.Cell(5, "tuned", "PSNR", 0, np.array([1.0, 2.0, 6.0])).mean == 3.0
+    assert cells.Cell(5, "tuned", "nfe", 0, 7).mean == 7.0
+
+
 def test_summary_and_means_are_over_seeds_and_in_order_of_steps():
     found = cells.summary(made_up(), "PSNR")
     assert list(found) == ["designed", "tuned"]
@@ -70,6 +75,8 @@ def test_groups_take_tables_apart_and_mixed_ones_are_refused():
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="metric: got 'SSIM', which no cell has"):
         cells.values(made_up(), "SSIM")
+    with pytest.raises(ValueError, match=r"method: got 'disigned', .*did you mean 'designed'\?"):
+        cells.compare(made_up(), "PSNR", "disigned", "tuned")
     one = [cell for cell in made_up() if cell.seed == 0]
     with pytest.raises(ValueError, match="at least two seeds"):
         cells.compare(one, "PSNR", "designed", "tuned")

@@ -108,6 +108,18 @@ def test_power_spectrum_of_white_noise_and_of_a_wave():
         samples.power_spectrum(np.zeros((3, 4, 5)))
 
 
+def test_power_spectrum_of_two_images_is_unbiased():
+    """Two images differ from their mean by half their difference: one degree of freedom."""
+    flash = np.zeros((2, 8, 8))
+    flash[:, 0, 0] = 1.0, -1.0
+    np.testing.assert_allclose(samples.power_spectrum(flash), 2 / 64, rtol=1e-12)
+    rng = RNG(2)
+    found = np.stack([samples.power_spectrum(rng.standard_normal((2, 8, 8))) for _ in range(2000)])
+    error = found.std(0) / np.sqrt(len(found))
+    assert np.abs((found.mean(0) - 1.0) / error).max() < 4.5
+    assert error.max() < 0.05
+
+
 def test_spectrum_error_of_a_gain_is_its_decibel():
     x = photos.patches(200, 16, "validation")
     assert samples.spectrum_error(x, x) == 0.0
@@ -134,15 +146,13 @@ def test_paired_ci_removes_what_pairs_share():
     mean, low, high = intervals.paired_ci(a, b)
     assert mean == pytest.approx(1.0, abs=0.02)
     assert high - low < 0.1
-    with pytest.raises(ValueError, match="expected pairs"):
+    with pytest.raises(ValueError, match=r"b: expected shape \(5,\), got \(4,\)"):
         intervals.paired_ci(a, b[:4])
 
 
 def test_ci_refuses():
     with pytest.raises(ValueError, match="values: got 1"):
         intervals.mean_ci([1.0])
-    with pytest.raises(ValueError, match="level: got 95"):
-        intervals.mean_ci([1.0, 2.0], level=95)
 
 
 def test_bootstrap_of_the_mean_matches_the_t_interval():
@@ -153,14 +163,6 @@ def test_bootstrap_of_the_mean_matches_the_t_interval():
     assert (low, high) == pytest.approx((t_low, t_high), abs=0.012)
 
 
-def test_no_direction_and_no_number_are_refused():
-    x = np.zeros((4, 3))
-    with pytest.raises(ValueError, match="n_projections: got 0"):
-        samples.sliced_w2(x, x, n_projections=0)
-    with pytest.raises(ValueError, match="expected finite numbers"):
-        intervals.mean_ci([1.0, np.nan])
-
-
 def test_image_metrics_against_direct_calls():
     x, y = RNG(0).standard_normal((2, 100, 8, 8))
     found = {name: f(x) for name, f in samples.image_metrics(y).items()}
@@ -169,3 +171,5 @@ def test_image_metrics_against_direct_calls():
     assert found["gabor"] == pytest.approx(
         samples.frechet(samples.gabor_energies(x), samples.gabor_energies(y)), rel=1e-9
     )
+    assert found["sliced W2"] == samples.sliced_w2(x, y)
+    assert found["spectrum dB"] == samples.spectrum_error(x, y)

@@ -144,7 +144,9 @@ def test_spectral_forms_take_any_shape():
 def test_w2_allows_modes_without_variance_and_kl_does_not():
     assert ds.w2_spectral([0.0, 1.0], [0.5, 0.0]) == pytest.approx(np.sqrt(1.25))
     for lam, std in (([0.0], [1.0]), ([1.0], [0.0])):
-        with pytest.raises(ValueError, match="KL needs positive lam and std"):
+        with pytest.raises(
+            ValueError, match=r"(lam|std)\[0\] = 0.0: .*drop modes without variance"
+        ):
             ds.kl_spectral(lam, std)
 
 
@@ -168,19 +170,14 @@ I2, Z2 = np.eye(2), np.zeros(2)
     ("call", "message"),
     [
         (lambda: ds.w2_gaussian(Z2, np.ones(2), Z2, I2), r"mean_x and cov_x.*\(1, 2\)"),
-        (lambda: ds.w2_gaussian(Z2, I2, np.zeros(3), np.eye(3)), "dimensions differ: 2 and 3"),
-        (lambda: ds.w2_gaussian(Z2, I2, Z2 * np.nan, I2), "mean_y and cov_y must be finite"),
+        (lambda: ds.w2_gaussian(Z2, I2, np.zeros(3), np.eye(3)), "mean_x, mean_y: dimensions dif"),
         (lambda: ds.w2_gaussian(Z2, [[1, 0.5], [0, 1]], Z2, I2), "cov_x must be symmetric"),
         (lambda: ds.w2_gaussian(Z2, -I2, Z2, I2), "cov_x must be positive semi-definite"),
         (lambda: ds.w2_gaussian(Z2, I2, Z2, [[1, 2], [2, 1]]), "cov_y must be positive semi-def"),
         (lambda: ds.kl_gaussian(Z2, I2, Z2, np.ones((2, 2))), "cov_q must be positive definite"),
         (lambda: ds.kl_gaussian(Z2, -I2, Z2, I2), "cov_p.* must be positive definite"),
         (lambda: ds.kl_gaussian(Z2, I2, np.zeros(3), np.eye(3)), "dimensions differ"),
-        (lambda: ds.w2_spectral([1.0, 2.0], [1.0]), "lam and std must have equal shapes"),
-        (lambda: ds.w2_spectral([-1.0], [1.0]), "lam and std must be.*non-negative"),
-        (lambda: ds.kl_spectral([1.0], [-1.0]), "lam and std must be.*non-negative"),
-        (lambda: ds.w2_spectral([np.nan], [1.0]), "lam and std must be"),
-        (lambda: ds.kl_spectral([1.0], [np.nan]), "lam and std must be"),
+        (lambda: ds.w2_spectral([1.0, 2.0], [1.0]), r"std: expected shape \(2,\)"),
         (lambda: ds.w2_spectral([1.0, 2.0], [1.0, 1.0], [1.0, 2.0, 3.0]), "mean_error"),
         (lambda: ds.frechet(np.ones((1, 2)), np.ones((5, 2))), "n >= 2"),
         (lambda: ds.frechet(np.ones((5, 2)), np.ones((5, 3))), "equal d"),

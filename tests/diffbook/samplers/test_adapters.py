@@ -61,6 +61,17 @@ def test_adapters_pass_the_condition_on_and_keep_torch(adapter):
     assert out.dtype == torch.float32
 
 
+def test_a_clipped_denoiser_stays_between_both_ends():
+    x = 10.0 * start()
+    raw = PRIOR.denoise(x, 0.4)
+    for low, high in ((-1.0, 1.5), (-0.5, np.inf)):
+        answer = sm.clipped(PRIOR.denoise, low, high)(x, 0.4)
+        np.testing.assert_array_equal(answer, np.clip(raw, low, high))
+    assert raw.min() < -1.0 and raw.max() > 1.5
+    with pytest.raises(ValueError, match="low must be below high"):
+        sm.clipped(PRIOR.denoise, 1.0, 1.0)
+
+
 def test_at_timesteps_finds_the_index_of_a_level():
     chain, seen = sc.ddpm_chain(), []
 

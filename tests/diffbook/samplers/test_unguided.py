@@ -348,12 +348,10 @@ def never(x, level):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schedule": [0.1, 0.9]}, r"alpha_bar\[1\]"),
-        ({"schedule": [0.9, 0.1], "process": "ve"}, r"sigma\[1\]"),
-        ({"schedule": [0.1, 0.9], "process": "edm"}, "process must be 'vp' or 've', got 'edm'"),
+        ({"schedule": [0.1, 0.9]}, r"schedule\[1\]"),
+        ({"schedule": [0.9, 0.1], "process": "ve"}, r"schedule\[1\]"),
         ({"x_T": np.ones(5)}, r"x_T must be a real floating array \(n, \*shape\)"),
         ({"x_T": np.ones((2, 3), int)}, "x_T must be a real floating array.*int"),
-        ({"x_T": np.ones((2, 3), complex)}, "x_T must be a real floating array.*complex"),
         ({"x_T": torch.ones(2, 3, dtype=torch.long)}, "x_T must be a real floating array"),
     ],
 )
@@ -361,12 +359,6 @@ def test_bad_arguments_are_named_before_any_compute(name, change, message):
     arguments = {"x_T": start(), "schedule": [0.9, 0.1], "noise": no_noise} | change
     with pytest.raises(ValueError, match=message):
         ALL[name](never, **arguments)
-
-
-@pytest.mark.parametrize("eta", [-0.1, 1.1, np.nan])
-def test_bad_eta(eta):
-    with pytest.raises(ValueError, match=r"eta must lie in \[0, 1\]"):
-        sm.ddim(never, start(), [0.9, 0.1], eta=eta, noise=no_noise)
 
 
 def test_stochastic_samplers_ask_for_noise():

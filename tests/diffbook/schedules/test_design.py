@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles_posterior import numerical_gradient
 from scipy.optimize import minimize, minimize_scalar
 
 from diffbook import schedules as sc
@@ -118,6 +121,19 @@ def test_gradient_is_exact(loss, eta, process):
         assert abs(central - grad[s]) < 1e-5 * max(abs(grad[s]), scale * 1e-2)
 
 
+@over_losses
+@pytest.mark.parametrize("eta", [0.0, 0.6])
+def test_gradient_knows_the_scale_of_the_clean_end(loss, eta):
+    """The default ``root0`` is so near 1 that a factor of it would hide; here it is 0.6."""
+    problem, sigma, *_ = small_problem(loss, eta, "vp")
+    problem = problem._replace(root0=0.6, mean_power=20.0 * problem.mean_power)
+    _, grad = dg.objective_and_grad(problem, sigma)
+    expected = numerical_gradient(lambda s: dg.objective(problem, s), sigma)
+    np.testing.assert_allclose(
+        grad * sigma, expected * sigma, rtol=1e-6, atol=1e-8 * np.abs(grad * sigma).max()
+    )
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_treating_modes_in_blocks_changes_nothing(eta, monkeypatch):
     problem = dg.make_problem(np.geomspace(0.01, 50.0, 40), eta=eta, mu0_spectral=np.ones(40))
@@ -212,6 +228,13 @@ def test_the_best_of_several_unfinished_starts_is_returned():
     assert found.n_iter <= 2
     assert found.history.size == found.n_iter + 1
     assert found.history[-1] == pytest.approx(found.objective, rel=1e-12)
+
+
+def test_starts_count_as_reached_within_a_millionth():
+    found = dg.design_schedule([1.0, 2.0], 3)
+    for excess, share in (([0.0, 5e-7], 1.0), ([0.0, 2e-6], 0.5), ([0.0, 0.1, 0.2, 5e-7], 0.5)):
+        ends = found.objective * (1.0 + np.array(excess))
+        assert replace(found, start_objectives=ends).starts_reached == share
 
 
 @pytest.mark.parametrize("S", [5, 20, 112])
@@ -452,7 +475,10 @@ def test_warm_start_across_step_counts(optimum):
         assert found.objective == pytest.approx(optimum(S).objective, rel=1e-9)
         assert found.schedule.size == S + 1
     # The start is the neighbour's schedule, and it is a good one.
-    assert family[112].history[0] < 1.1 * family[112].objective
+    warm = dg.design_schedule(LAM, 112, init=family[50].schedule).history[0]
+    assert family[112].history[0] == pytest.approx(warm, rel=1e-12)
+    assert optimum(112).history[0] != pytest.approx(warm, rel=1e-6)
+    assert warm < 1.1 * family[112].objective
     back = dg.design_family(LAM, (112, 20, 1, 10), loss="kl", eta=1.0)
     for S, found in back.items():
         assert found.objective == pytest.approx(optimum(S, "kl", 1.0).objective, rel=1e-8)
@@ -646,30 +672,16 @@ def test_limit_schedule_follows_its_density():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lam": [1.0, -1.0]}, "lam must be.*non-negative"),
-        ({"lam": [1.0, 0.0, 2.0]}, r"lam\[1\] = 0: drop modes without variance"),
-        ({"lam": []}, "lam must be a non-empty"),
-        ({"lam": [np.nan]}, "lam must be.*finite"),
-        ({"S": 0}, "S must be an integer >= 1"),
-        ({"S": 2.5}, "S must be an integer >= 1"),
-        ({"S": True}, "S must be an integer >= 1"),
-        ({"loss": "l2"}, r"loss must be one of .*w2.*got 'l2'"),
+        ({"lam": [1.0, 0.0, 2.0]}, r"lam\[1\] = 0.0: .*drop modes without variance"),
         ({"loss": "weighted"}, "weights are needed with loss='weighted'"),
         ({"weights": [1.0, 1.0]}, "weights are needed with loss='weighted', and only there"),
-        ({"loss": "weighted", "weights": [1.0]}, "weights must be 2 non-negative values"),
-        ({"loss": "weighted", "weights": [1.0, -1.0]}, "weights must be 2 non-negative"),
+        ({"loss": "weighted", "weights": [1.0]}, "weights must be 2 numbers"),
         ({"loss": "weighted", "weights": [0.0, 0.0]}, "not all zero"),
-        ({"loss": "weighted", "weights": [1.0, np.nan]}, "weights must be 2 .*finite"),
-        ({"mu0_spectral": [1.0, 2.0, 3.0]}, "mu0_spectral must be 2 finite values, got 3"),
-        ({"mu0_spectral": [1.0, np.inf]}, "mu0_spectral must be 2 finite values"),
-        ({"eta": 1.5}, r"eta must lie in \[0, 1\]"),
-        ({"process": "VP"}, "process must be 'vp' or 've'"),
-        ({"eps_0": 0.0}, "eps_0 must be positive"),
+        ({"mu0_spectral": [1.0, 2.0, 3.0]}, "mu0_spectral: got 3 numbers, expected 2"),
         ({"eps_0": 0.6, "eps_S": 0.5}, "must be below 1"),
         ({"init": [0.1, 0.9]}, r"init\[1\]"),
-        ({"init": [0.0, 0.9], "process": "ve"}, r"init\[0\].*must be positive"),
-        ({"n_starts": 0}, "n_starts must be >= 1"),
-        ({"n_starts": 3}, "n_starts must be >= 1, with rng"),
+        ({"init": [0.0, 0.9], "process": "ve"}, r"init\[0\].*no level may be 0"),
+        ({"n_starts": 3}, "rng is needed"),
     ],
 )
 def test_bad_arguments_are_named(change, message):

@@ -7,7 +7,7 @@ from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import flow_gain
 from diffbook.schedules import laws
 from diffbook.schedules.design import limit_density, limit_schedule, make_problem, objective
-from diffbook.schedules.families import cosine, linear_alpha_bar
+from diffbook.schedules.families import cosine, edm, linear_alpha_bar
 from diffbook.schedules.levels import alpha_bar_to_sigma, sigma_range
 
 LAM = GaussianPrior.ramp().lam
@@ -77,6 +77,24 @@ def test_power_law_slopes(alpha, loss, solver):
     slope = laws.fit_exponent(found.log_sigma, found.density, -4.0, 4.0)
     expected = laws.power_law_exponent(alpha, loss, laws.ORDER[solver])
     assert slope == pytest.approx(expected, abs=1e-3)
+    ends = 7.0 * np.log(10.0)
+    np.testing.assert_allclose(found.log_sigma, np.linspace(-ends, ends, 401), atol=1e-12)
+
+
+def test_excess_of_the_edm_family_is_that_of_its_schedules():
+    """In the limit of many steps, between ends so good that they cost nothing."""
+    ends = {"eps_0": 1e-9, "eps_S": 1e-9}
+    sigmas, problem = sigma_range(**ends), make_problem(LAM, **ends)
+    x = np.linspace(*np.log(sigmas), 801)
+    best = objective(problem, limit_schedule(limit_density(problem, *sigmas), 4000))
+    for inverse_rho in (1 / 7, -0.1):
+        actual = np.sqrt(objective(problem, edm(4000, *sigmas, 1 / inverse_rho)) / best)
+        assert laws.edm_excess(LAM, x, inverse_rho) == pytest.approx(actual, rel=5e-3)
+    found, excess = laws.best_edm(LAM, x)
+    assert excess == laws.edm_excess(LAM, x, found)
+    assert 1.0 < excess < laws.edm_excess(LAM, x, 0.0)
+    for other in (found - 0.01, found + 0.01):
+        assert laws.edm_excess(LAM, x, other) > excess
 
 
 def test_rho_seven():
@@ -99,11 +117,9 @@ def test_law_with_ends():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="solver must be one of"):
-        laws.kernel(LAM, [0.0], "rk4")
-    with pytest.raises(ValueError, match="lam must be positive"):
-        laws.optimal_density([0.0], np.linspace(-1, 1, 5))
     with pytest.raises(ValueError, match="even, increasing grid"):
         laws.optimal_density(LAM, [0.0, 1.0, 3.0])
-    with pytest.raises(ValueError, match="alpha > 0"):
-        laws.power_law_exponent(-1.0)
+    with pytest.raises(ValueError, match="count must be 50 numbers, not all zero"):
+        laws.optimal_density(LAM, [0.0, 1.0, 2.0], count=0 * LAM)
+    with pytest.raises(ValueError, match="low, high: fewer than 3 grid points"):
+        laws.fit_exponent([0.0, 1.0, 2.0], np.ones(3), 0.5, 2.5)

@@ -1,0 +1,78 @@
+"""Nonsense for every argument of the public functions of `diffbook.metrics`."""
+
+import numpy as np
+import pytest
+from nonsense import case, faults, missing, places
+
+from diffbook import inverse
+from diffbook.metrics import cells, intervals, restoration, samples
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((2, 5, 8, 8))
+TABLE = RNG.standard_normal((3, 4))
+CELLS = [
+    cells.Cell(5, method, metric, seed, float(seed + 1))
+    for method in ("ours", "theirs") for metric in ("PSNR", "SSIM") for seed in (0, 1)
+]  # fmt: skip
+
+SIGNED = ("negative", "values have any sign")
+ANY_NAME = ("text", "any name will do")
+
+CASES = [
+    # cells
+    case(
+        cells.Cell,
+        {"method": ANY_NAME, "metric": ANY_NAME,
+         "value": ("inf negative", "the PSNR of equal images is infinite")},
+        S=5, method="ours", metric="PSNR", seed=0, value=TABLE[0],
+    ),
+    case(cells.values, cells=CELLS, metric="PSNR"),
+    case(cells.summary, cells=CELLS, metric="PSNR"),
+    case(cells.means, cells=CELLS, metrics=["PSNR", "SSIM"]),
+    case(cells.compare, cells=CELLS, metric="PSNR", method="ours", others="theirs"),
+    case(cells.compare, cells=CELLS, metric="PSNR", method="ours", others=["theirs"]),
+    # intervals
+    case(intervals.crossed_ci, {"values": SIGNED}, values=TABLE, level=0.9),
+    case(intervals.mean_ci, {"values": SIGNED}, values=TABLE[0], level=0.9),
+    case(intervals.paired_ci, {"a": SIGNED, "b": SIGNED}, a=TABLE[0], b=TABLE[1], level=0.9),
+    case(
+        intervals.bootstrap_ci, {"x": SIGNED},
+        statistic=np.mean, x=TABLE[0], level=0.9, draws=5, rng=0,
+    ),
+    # restoration
+    case(restoration.psnr, {"x": SIGNED, "x0": SIGNED}, x=X, x0=Y, data_range=2.0),
+    case(restoration.ssim, {"x": SIGNED, "x0": SIGNED}, x=X, x0=Y, data_range=2.0, window=5),
+    case(
+        restoration.consistency, {"x": SIGNED, "y": SIGNED},
+        x=X, y=Y, operator=inverse.identity((8, 8)), sigma_y=0.1,
+    ),
+    # samples
+    case(samples.pixels, {"x": SIGNED}, x=X),
+    case(samples.gabor_energies, {"x": SIGNED}, x=X),
+    case(samples.sliced_w2, {"x": SIGNED, "y": SIGNED}, x=X, y=Y, n_projections=3, seed=0),
+    case(samples.power_spectrum, {"x": SIGNED}, x=X),
+    case(samples.spectrum_error, {"x": SIGNED, "y": SIGNED}, x=X, y=Y),
+    case(samples.moment_metric, {"mean": SIGNED}, mean=TABLE[0], covariance=np.eye(4)),
+    case(samples.image_metrics, {"reference": SIGNED}, reference=X),
+]  # fmt: skip
+EXEMPT = {
+    "Comparison": "a record that compare makes",
+    "groups": "takes cells only",
+    "worst": "takes comparisons only",
+}
+
+
+@pytest.mark.parametrize(
+    ("one", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+)
+def test_nonsense_is_refused_by_name(one, argument):
+    assert faults(one, argument) == []
+
+
+@pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
+def test_valid_calls_succeed(one):
+    one.function(**one.arguments)
+
+
+def test_every_public_function_is_in_the_table():
+    assert missing("diffbook.metrics", CASES, EXEMPT) == set()
