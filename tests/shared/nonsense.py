@@ -40,7 +40,7 @@ def case(function: Callable, free: dict[str, tuple[str, str]] | None = None, **a
 
 def kinds(value: Any) -> dict[str, Any]:
     """Nonsense for an argument whose valid value is `value`; nothing for objects and functions."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or value is None or hasattr(value, "_fields"):
         return {}
     if isinstance(value, str):
         return {"text": "nonsense"}

@@ -433,10 +433,8 @@ def test_interpolation_between_numbers_of_steps():
         ("method", {"method": "magic"}),
         ("method", {"method": "ideal"}),
         ("cap", {"cap": "tight"}),
-        ("tikhonov", {"tikhonov": -1.0}),
-        ("tikhonov", {"tikhonov": np.nan}),
         ("rng", {"n_random": 1}),
-        ("n_bins", {"n_bins": 0}),
+        ("rng", {"n_random": 1, "rng": 0}),
         (r"starts\['mine'\]", {"starts": {"mine": np.ones(4)}}),
         (r"starts\['mine'\]", {"starts": {"mine": [1.0, np.nan, 1.0]}}),
         ("eta", {"eta": 1.5}),
@@ -450,15 +448,11 @@ def test_bad_designs_are_refused(name, options):
 
 def test_other_bad_arguments_are_refused():
     p, ab = setting("B", 3)
-    with pytest.raises(ValueError, match=r"^weights must hold one weight per step, 3"):
+    with pytest.raises(ValueError, match=r"^weights: expected shape \(3,\)"):
         inverse.objective_and_grad(p, ab, np.ones(4))
-    with pytest.raises(ValueError, match=r"^weights\[1\]"):
-        inverse.objective_and_grad(p, ab, [1.0, -1.0, 1.0])
-    with pytest.raises(ValueError, match=r"^method must be one of"):
-        inverse.objective_and_grad(p, ab, np.ones(3), "magic")
     with pytest.raises(ValueError, match=r"^alpha_bar must decrease"):
         inverse.design_weights(p, [1.0, 0.3, 0.5])
-    with pytest.raises(ValueError, match=r"^weights must be positive"):
+    with pytest.raises(ValueError, match=r"^weights\[0\] = 0.0: expected numbers in \(0, inf\)"):
         inverse.interpolate_weights([0.0, 1.0, 1.0], ab, ab)
     with pytest.raises(ValueError, match=r"^onto"):
         inverse.interpolate_weights(np.ones(3), ab, [1.0, 2.0])

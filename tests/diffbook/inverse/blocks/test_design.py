@@ -235,10 +235,6 @@ LONGER = lorentzian(10)
     [
         (lambda: Chain(P, AB, "ddnm"), "method"),
         (lambda: Chain(P, AB).value(WEIGHTS[:2]), "weights"),
-        (lambda: Chain(P, AB).bound("tight"), "cap"),
-        (lambda: Chain(P, AB).normalised(-1.0), "zeta_prime"),
-        (lambda: bw.design_weights(P, AB, cap="tight"), "cap"),
-        (lambda: bw.design_weights(P, AB, tikhonov=-1.0), "tikhonov"),
         (lambda: bw.design_weights(P, AB, n_random=1), "rng"),
         (lambda: bw.design_weights(P, AB, starts={"x": WEIGHTS[1:]}), "starts"),
         (lambda: bw.design_weights(bl.from_matrix(PRIOR, np.zeros((2, 8)), 0.1), AB), "H"),
@@ -287,5 +283,5 @@ def test_state_power_is_that_of_drawn_states_and_trimming_bounds_it(name):
     assert bw.state_power(p, AB, found).max() <= 1.05 + 1e-9
     assert np.all((found >= 0) & (found <= weights))
     np.testing.assert_array_equal(bw.trimmed(p, AB, weights, 1e9), weights)
-    with pytest.raises(ValueError, match=r"slack: got 0\.9, expected at least 1"):
+    with pytest.raises(ValueError, match=r"slack: got 0\.9, expected a number in \[1, inf\)"):
         bw.trimmed(p, AB, weights, 0.9)

@@ -231,11 +231,9 @@ P = bl.from_downsampling(PRIOR, 2, None, 0.1)
     [
         (lambda: bs.ideal(P, AB[::-1]), "alpha_bar"),
         (lambda: bs.ideal(P, AB, eta=1.5), "eta"),
-        (lambda: bs.ddnm(P, AB, eta=-0.1), "eta"),
-        (lambda: bs.diffpir(P, AB, WEIGHTS, zeta=2.0), "zeta"),
         (lambda: bs.dps(P, AB, WEIGHTS[1:]), "weights"),
-        (lambda: bs.dps(P, AB, -WEIGHTS), "weights"),
-        (lambda: bs.pigdm(P, AB, np.inf * WEIGHTS), "weights"),
+        (lambda: bs.diffpir_family(P, AB, WEIGHTS), "b: expected shape"),
+        (lambda: bs.inner(P, P.H, P.H[:1]), "A and B must be alike"),
         (lambda: bs.compose(P, sc.ddpm_respaced(5), bs.ideal(P, AB)), "gains"),
     ],
 )
