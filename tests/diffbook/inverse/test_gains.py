@@ -235,6 +235,14 @@ def test_diffpir_never_overshoots(weights, zeta):
 # --- what is refused --------------------------------------------------------------------------
 
 
+def test_checked_weights_are_a_column():
+    found = gains.check_weights([0, 2, 1], 3)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, [[0.0], [2.0], [1.0]])
+    with pytest.raises(ValueError, match=r"^mine\[1\] = -2: expected numbers in \[0, inf\)"):
+        gains.check_weights([0, -2, 1], 3, "mine")
+
+
 @pytest.mark.parametrize("method", [*LINEAR, "diffpir"])
 def test_bad_weights_are_refused(method):
     p, ab = library(oracle.small(9)), oracle.schedule(4)

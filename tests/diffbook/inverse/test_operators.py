@@ -141,11 +141,12 @@ def test_downsampling_takes_every_factorth_sample_of_the_blurred_signal():
 def test_operators_own_their_data():
     """What is derived from a mask or a transfer function is kept; the caller's array may change."""
     mask, h = np.array([True, False, True]), np.ones(4, dtype=np.complex128)
-    kept, blur = inv.Mask(mask), inv.Blur.from_transfer(h)
+    kept, blur, direct = inv.Mask(mask), inv.Blur.from_transfer(h), inv.Blur(h)
     mask[:], h[:] = False, 2.0
     np.testing.assert_array_equal(kept.forward(np.arange(3.0)), [0.0, 2.0])
     assert kept.mask.sum() == 2
     np.testing.assert_array_equal(blur.spectrum, np.ones(4))
+    np.testing.assert_array_equal(direct.spectrum, np.ones(4))
 
 
 def test_mask_keeps_row_major_order():
@@ -212,6 +213,18 @@ def test_adjoint_solve_against_dense_algebra(name):
     np.testing.assert_allclose(
         inv.adjoint_solve(op, r, 2.0, 0.0), inv.pinv(op, r) / 2.0, rtol=1e-12, atol=1e-12
     )
+
+
+def test_adjoint_solve_drops_no_weak_mode_while_b_is_positive():
+    """Against the closed form of each frequency; without b, modes below RCOND are dropped."""
+    h = np.array([1.0, 1e-9, 0.0, 1e-9])
+    op, r = inv.Blur.from_transfer(h), random((4,))
+    for b, kept in ((1e-16, h > 0), (0.0, h > inv.RCOND)):
+        gain = np.where(kept, h / np.where(kept, 2.0 * h**2 + b, 1.0), 0.0)
+        expected = np.fft.ifft(gain * np.fft.fft(r)).real
+        np.testing.assert_allclose(
+            inv.adjoint_solve(op, r, 2.0, b), expected, rtol=1e-12, atol=1e-12 * np.abs(gain).max()
+        )
 
 
 def test_adjoint_solve_keeps_single_precision_with_a_strong_blur():
