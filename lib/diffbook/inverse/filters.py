@@ -177,8 +177,9 @@ def compose(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> PosteriorTr
     alpha_bar = _schedule_of(steps, alpha_bar)
     D1 = np.sqrt(steps.start_var)
     D2, D3, V = np.zeros(problem.lam.size), steps.start_y, steps.start_var
+    slopes = problem.slope(alpha_bar[1:, None])
     for s in range(len(alpha_bar) - 1, 0, -1):
-        w, Q = problem.slope(alpha_bar[s]), steps.Q[s - 1]
+        w, Q = slopes[s - 1], steps.Q[s - 1]
         G = steps.P[s - 1] + Q * w
         D1, V = G * D1, G**2 * V + steps.C2[s - 1]
         D2 = G * D2 + Q * (1.0 - np.sqrt(alpha_bar[s]) * w)

@@ -40,11 +40,11 @@ def dps_normalised(
     h2, power = np.abs(problem.h) ** 2, np.abs(problem.mu0) ** 2
     # x_s - E x_s|mean path = A1 (z - sqrt(ab_S) mu0) + A3 h* (y - h mu0) + injected noise.
     A1, A3, injected = np.ones(problem.lam.size), np.zeros(problem.lam.size), 0.0
-    weights = np.empty(len(a))
+    weights, slopes, S_y = np.empty(len(a)), problem.slope(ab[1:, None]), problem.S_y
     for s in range(len(a), 0, -1):
-        w = problem.slope(ab[s])
+        w = slopes[s - 1]
         spread = A1**2 * (1.0 + ab[-1] * power) + injected
-        residual2 = (1.0 - h2 * w * A3) ** 2 * problem.S_y + h2 * w**2 * spread
+        residual2 = (1.0 - h2 * w * A3) ** 2 * S_y + h2 * w**2 * spread
         weights[s - 1] = zeta_prime / np.sqrt(problem.count @ residual2)
         pull = 2.0 * weights[s - 1] * w
         G = a[s - 1] + (b[s - 1] - pull * h2) * w

@@ -459,6 +459,18 @@ def test_interpolation_between_numbers_of_steps():
     )
 
 
+def test_reference_weights_are_near_what_the_authors_intend():
+    p, ab = setting("A", 5)
+    for method in METHODS:
+        found = inverse.reference_weights(p, ab, method, eta=0.3)
+        expected = np.ones(5)
+        if method in ("dps", "mcg"):
+            expected = inverse.reference(p, ab, eta=0.3)
+        elif method == "pigdm":
+            expected = gains.pigdm_published(ab)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_descent_finds_the_minimum_or_its_bound():
     """``sum (w - target)^2`` in logarithms: one weight is free, the other stops at its bound."""
     target, reference = np.array([0.5, 9.0]), np.array([1.0, 2.0])

@@ -136,6 +136,10 @@ def test_bins_get_close_to_all_modes():
         assert q.lam.size < n_bins**2
     assert gap[2] < 1e-3 < gap[0] < 0.2
     assert ps.binned(p, 1).lam.size == 1
+    # Far below the noise nothing is told apart.
+    weak = [1.0, 1e-5, 1e-6]
+    assert ps.binned(ps.make_problem(weak, 1.0, 1.0), 50).lam.size == 2
+    assert ps.binned(ps.make_problem(weak, 1.0, 1e-6), 50).lam.size == 3
 
 
 @pytest.mark.parametrize(

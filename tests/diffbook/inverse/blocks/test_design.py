@@ -192,6 +192,15 @@ def test_cap_and_penalty():
     assert size[0] > size[1] > size[2] and size[2] < 0.1
 
 
+def test_no_start_is_above_the_stability_bound(monkeypatch):
+    p = CASES["mask"].p
+    monkeypatch.setattr(bw, "descend", lambda evaluate, reference, starts, *_, **__: starts)
+    starts = bw.design_weights(p, AB, starts={"wild": np.full(len(WEIGHTS), 1e9)})
+    top = np.log(Chain(p, AB).bound("stability") / Chain(p, AB).reference())
+    np.testing.assert_allclose(starts["wild"], np.minimum(top, bw.BOX[1]), rtol=1e-9)
+    assert np.any(top < bw.BOX[1])
+
+
 def test_dps_and_pigdm_are_one_family_for_a_mask():
     """``H H^T = I`` makes PiGDM's denominator a number."""
     p = CASES["mask"].p

@@ -70,6 +70,19 @@ def test_noiseless_measurement():
     assert np.isfinite(bs.compose(p, AB, bs.pigdm(p, AB)).w2_squared)
 
 
+def test_weak_measurements_count_as_long_as_there_is_little_noise():
+    """A number that sees its mode a thousand times weaker than another does."""
+    h, lam, sigma_y = np.array([1.0, 1e-3]), np.array([2.0, 3.0]), 1e-4
+    p = bl.BlockProblem(
+        lam[None], np.diag(h)[None], np.zeros((1, 2)), sigma_y, np.ones(1), np.array([[0, 1]])
+    )
+    gain = lam * h / (h**2 * lam + sigma_y**2)
+    np.testing.assert_allclose(p.K[0], np.diag(gain), rtol=1e-9)
+    np.testing.assert_allclose(
+        p.Sp[0], np.diag(lam * sigma_y**2 / (h**2 * lam + sigma_y**2)), rtol=1e-9
+    )
+
+
 def test_merging_uses_the_symmetries():
     sizes = {}
     for beta, mean in ((2.0, 0.0), (2.0, 1.5)):
