@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from block_cases import AB, CASES, WEIGHTS, dense_step, lorentzian, over_cases, unitary
+from block_cases import (
+    AB,
+    CASES,
+    WEIGHTS,
+    dense_step,
+    gaussian_transfer,
+    lorentzian,
+    over_cases,
+    unitary,
+)
 
 from diffbook import schedules as sc
 from diffbook.inverse.blocks import design as bw
@@ -13,6 +24,8 @@ from diffbook.inverse.blocks import gains as bs
 from diffbook.inverse.blocks import problem as bl
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.gains import kappa
+from diffbook.inverse.problem import make_problem
+from diffbook.inverse.rules import dps_normalised
 
 # --- gradient ---------------------------------------------------------------------------------
 
@@ -145,6 +158,16 @@ def test_normalised_rule_uses_the_expected_residual():
         r = y - x0_hat @ case.H.T
         assert weights[s - 1] == pytest.approx(0.7 / np.sqrt(np.mean(r**2) * case.q), rel=0.02)
         x = a * x + b * x0_hat + 2 * weights[s - 1] * r @ case.H @ W.T
+
+
+def test_normalised_rule_of_single_modes_is_that_of_frequencies():
+    """With a large mean, and a schedule that starts with half of it."""
+    ab, prior = np.array([1.0, 0.9, 0.7, 0.5]), lorentzian(9)
+    prior = replace(prior, mu0=5.0 * prior.mu0)
+    h = gaussian_transfer((9,), 1.2)
+    expected = dps_normalised(make_problem(prior, h, 0.2), ab, 0.7)
+    found = Chain(bl.from_blur(prior, h, 0.2), ab).normalised(0.7)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["sr2d", "mask"])
