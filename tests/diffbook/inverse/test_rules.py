@@ -40,14 +40,15 @@ def test_mean_field_norm_is_the_root_mean_square_residual(eta):
                   lambda s: rng.standard_normal((10, n)), measured, eta=eta)  # fmt: skip
 
 
-def test_rules_of_the_literature():
+@pytest.mark.parametrize("eta", [0.0, 0.6])
+def test_rules_of_the_literature(eta):
     p, ab = setting("A", 7)
     sigma2 = (1.0 - ab[1:]) / ab[1:]
-    kappa = gains.kappa(ab)
+    kappa = gains.kappa(ab, eta)
     np.testing.assert_array_equal(inverse.dps_constant(ab, 0.3), np.full(7, 0.3))
-    np.testing.assert_allclose(inverse.dps_literal(p, ab), kappa / 0.02, rtol=1e-12)
+    np.testing.assert_allclose(inverse.dps_literal(p, ab, eta=eta), kappa / 0.02, rtol=1e-12)
     np.testing.assert_allclose(
-        inverse.dps_annealed(p, ab), kappa / (2 * (0.01 + sigma2)), rtol=1e-12
+        inverse.dps_annealed(p, ab, eta=eta), kappa / (2 * (0.01 + sigma2)), rtol=1e-12
     )
     np.testing.assert_allclose(
         gains.pigdm_published(ab), np.sqrt(ab[1:]) * (1 - ab[1:]), rtol=1e-12
@@ -94,6 +95,15 @@ def test_reference_weight_is_an_average_of_exact_weights(name, eta):
         share = p.slope(ab[s + 1]) ** 2 * np.abs(p.h) ** 2 * p.S_y
         average = np.average(exact[s], weights=share)
         assert got[s] == pytest.approx(min(average, cap[s]), rel=1e-12)
+
+
+def test_reference_weight_is_capped_at_half_the_stability_bound():
+    """One strong mode sets the bound, many weak ones the average; the bound depends on eta."""
+    p, ab = ps.make_problem(np.r_[1.0, np.full(200, 0.05)], 1.0, 0.02), oracle.schedule(10)
+    capped = [inverse.reference(p, ab, eta=eta)[1] for eta in (0.8, 0.9)]
+    expected = [0.5 * inverse.stability_bound(p, ab, eta=eta)[1] for eta in (0.8, 0.9)]
+    np.testing.assert_allclose(capped, expected, rtol=1e-12)
+    assert capped[0] != capped[1]
 
 
 def test_reference_and_normalised_weights_have_different_shapes():

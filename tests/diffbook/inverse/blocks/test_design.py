@@ -238,7 +238,9 @@ def test_dps_and_pigdm_are_one_family_for_a_mask():
 def test_surrogate_report():
     case = CASES["mask"]
     surrogate = bl.mean_field_mask(case.prior, 13 / 24, 0.15)
-    report = bw.design_on_surrogate(case.p, surrogate, AB, "dps")
+    report = bw.design_on_surrogate(case.p, surrogate, AB, "dps", starts={"mine": WEIGHTS})
+    names = [[name for name, _, _ in design.starts] for design in (report.surrogate, report.exact)]
+    assert [found[2:] for found in names] == [["mine"], ["mine", "surrogate"]]
     assert report.transferred == pytest.approx(
         bs.compose(case.p, AB, bs.dps(case.p, AB, report.surrogate.weights)).w2_squared, rel=1e-9
     )
