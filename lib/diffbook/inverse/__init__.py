@@ -23,8 +23,7 @@ __getattr__, __dir__, __all__ = face(
             "design_family"
         ),
         "guidance": (
-            "Run prepare per_step check_differentiable linearised differentiated ddim_steps "
-            "renoised_steps"
+            "Run prepare check_differentiable linearised differentiated ddim_steps renoised_steps"
         ),
         "gains": "",
         "published": "",

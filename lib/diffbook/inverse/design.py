@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, real, reals, whole
 from diffbook.inverse import gains, rules
 from diffbook.inverse.filters import Steps, compose
 from diffbook.inverse.problem import Problem, binned, merged, ratio
@@ -178,8 +179,7 @@ def objective_and_grad(
     """
     problem = problem if not np.iscomplexobj(problem.h) else merged(problem)
     evaluate = objective(method, problem, alpha_bar, options)
-    weights = gains.check_weights(weights, len(np.asarray(alpha_bar)) - 1).ravel()
-    return evaluate(weights)
+    return evaluate(gains.check_weights(weights, len(alpha_bar) - 1).ravel())
 
 
 def objective(
@@ -189,8 +189,8 @@ def objective(
 
     It checks no weights, and takes a problem with real ``h`` (see `diffbook.inverse.problem.merged`).
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {sorted(METHODS)}, got {method!r}")
+    choice(method, "method", METHODS)
+    alpha_bar = validate_alpha_bar(alpha_bar, allow_one=True)
     if method == "diffpir":
         return _proximal(problem, alpha_bar, options)
     base, slope = rules.affine(METHODS[method], problem, alpha_bar, **options)
@@ -206,10 +206,10 @@ def objective(
 
 
 def _proximal(
-    problem: Problem, alpha_bar: ArrayLike, options: Mapping[str, Any]
+    problem: Problem, alpha_bar: Array, options: Mapping[str, Any]
 ) -> Callable[[Array], tuple[float, Array]]:
     """Objective of DiffPIR, whose gain ``b h / (h^2 + lambda noise2)`` is not linear in lambda."""
-    ab = np.asarray(alpha_bar, dtype=np.float64)[1:, None]
+    ab = alpha_bar[1:, None]
     noise2 = problem.sigma_y**2 / alpha_bar_to_sigma(ab) ** 2
     w, h = problem.slope(ab), problem.h
     mean_part = 1.0 - np.sqrt(ab) * w
@@ -229,15 +229,18 @@ def _proximal(
 
 
 def check_search(
-    cap: str | None, tikhonov: float, n_random: int, rng: np.random.Generator | None
+    cap: str | None = None,
+    tikhonov: float = 0.0,
+    n_random: int = 0,
+    rng: np.random.Generator | None = None,
+    max_iter: int = 0,
 ) -> None:
-    """Refuse an unknown cap, a penalty that is negative or not finite, and unseeded starts."""
-    if cap not in (None, "no-overshoot", "stability"):
-        raise ValueError(f"cap must be 'no-overshoot', 'stability' or None, got {cap!r}")
-    if not np.isfinite(tikhonov) or tikhonov < 0:
-        raise ValueError(f"tikhonov must be finite and non-negative, got {tikhonov!r}")
-    if n_random > 0 and rng is None:
-        raise ValueError("rng is needed for random starts")
+    """Refuse what no search can be made with, unseeded starts for example."""
+    choice(cap, "cap", (None, "no-overshoot", "stability"))
+    real(tikhonov, "tikhonov", NON_NEGATIVE)
+    whole(max_iter, "max_iter", 0)
+    if whole(n_random, "n_random", 0) > 0 and not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rng: got {rng!r}, expected a generator for the random starts")
 
 
 def reference_weights(
@@ -247,7 +250,8 @@ def reference_weights(
 
     The score-matched weight for DPS and MCG, the published one for PiGDM, 1 for the others.
     """
-    S = len(np.asarray(alpha_bar)) - 1
+    choice(method, "method", METHODS)
+    S = len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1
     if method in ("dps", "mcg"):
         return rules.reference(problem, alpha_bar, eta=options.get("eta", 0.0))
     return gains.pigdm_published(alpha_bar) if method == "pigdm" else np.ones(S)
@@ -276,9 +280,7 @@ def interpolate_weights(
         validate_alpha_bar(a, n, allow_one=True)
         for a, n in ((alpha_bar, "alpha_bar"), (onto, "onto"))
     )
-    weights = gains.check_weights(weights, len(old) - 1).ravel()
-    if np.any(weights <= 0.0):
-        raise ValueError("weights must be positive to be interpolated")
+    weights = reals(weights, "weights", POSITIVE, shape=(len(old) - 1,))
     if not rescale:
         S, S_new = len(old) - 1, len(new) - 1
         at = np.arange(1, S_new + 1) / S_new
@@ -334,23 +336,23 @@ def design_weights(
     Returns
     -------
     WeightDesign
-
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault.
     """
-    check_search(cap, tikhonov, n_random, rng)
+    check_search(cap, tikhonov, n_random, rng, max_iter)
     full = merged(problem)
     small = full if n_bins is None else binned(full, n_bins)
     evaluate = objective(method, small, alpha_bar, options)
     reference = reference_weights(small, alpha_bar, method, **options)
-    high = np.full(len(reference), BOX[1])
-    if cap is not None and method != "diffpir":
-        bound = rules.no_overshoot_bound if cap == "no-overshoot" else rules.stability_bound
+    high = stable = np.full(len(reference), BOX[1])
+    if method != "diffpir":
+        bounds = {"no-overshoot": rules.no_overshoot_bound, "stability": rules.stability_bound}
         with np.errstate(divide="ignore"):
-            limit = np.log(bound(small, alpha_bar, METHODS[method], **options) / reference)
-        high = np.clip(limit, BOX[0], high)
+            limit = {
+                name: np.log(bound(small, alpha_bar, METHODS[method], **options) / reference)
+                for name, bound in bounds.items()
+            }
+        high = high if cap is None else np.clip(limit[cap], BOX[0], high)
+        # A start above the stability bound may have an astronomic objective.
+        stable = np.clip(limit["stability"], BOX[0], high)
 
     candidates = {"reference": np.zeros(len(reference))}
     if method == "dps":
@@ -361,10 +363,7 @@ def design_weights(
     if method == "pigdm":
         candidates["kappa"] = np.log(gains.kappa(alpha_bar) / reference)
     candidates |= more_starts(reference, starts, n_random, rng)
-    candidates = {
-        name: _stable(np.clip(x, BOX[0], high), small, alpha_bar, method, reference, options)
-        for name, x in candidates.items()
-    }
+    candidates = {name: np.clip(x, BOX[0], stable) for name, x in candidates.items()}
     found = descend(evaluate, reference, candidates, BOX[0], high, tikhonov, max_iter)
     steps = METHODS[method](full, alpha_bar, found.weights, **options)
     return replace(found, objective=compose(full, alpha_bar, steps).w2_squared)
@@ -377,29 +376,14 @@ def more_starts(
     rng: np.random.Generator | None,
 ) -> dict[str, Array]:
     """Logarithms, relative to the reference, of the starts that a caller gives and of random ones."""
-    found = {}
+    check_search(n_random=n_random, rng=rng)
+    reference, found = reals(reference, "reference", POSITIVE, ndim=1), {}
     for name, start in (starts or {}).items():
         start = gains.check_weights(start, len(reference), f"starts[{name!r}]").ravel()
         found[name] = np.log(np.maximum(start, 1e-300) / reference)
     for i in range(n_random):
         found[f"random {i}"] = 1.5 * rng.standard_normal(len(reference))
     return found
-
-
-def _stable(
-    x: Array,
-    problem: Problem,
-    alpha_bar: ArrayLike,
-    method: str,
-    reference: Array,
-    options: Mapping,
-) -> Array:
-    """Keep a start below the stability bound, above which the objective may be astronomic."""
-    if method == "diffpir":
-        return x
-    bound = rules.stability_bound(problem, alpha_bar, METHODS[method], **options)
-    with np.errstate(divide="ignore"):
-        return np.maximum(np.minimum(x, np.log(bound / reference)), BOX[0])
 
 
 def descend(
@@ -417,6 +401,10 @@ def descend(
     The unknown is ``x = log(weight / reference)`` in [low, high], the function is the logarithm of
     the penalised objective, which makes tolerances relative.
     """
+    check_search(tikhonov=tikhonov, max_iter=max_iter)
+    reference = reals(reference, "reference", POSITIVE, ndim=1)
+    low, ftol = real(low, "low"), real(ftol, "ftol", NON_NEGATIVE)
+    high = reals(high, "high", f"[{low}, inf)", shape=reference.shape)
 
     def fun(x: Array) -> tuple[float, Array]:
         weights = reference * np.exp(x)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffbook._arrays import array_namespace, device
-from diffbook.inverse.operators import Blur, Degradation, check_measurement, matrix
+from diffbook.inverse.operators import Degradation, _filter, check_measurement, matrix
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.protocol import Denoiser
@@ -72,7 +72,7 @@ def conditional_denoiser(
         # Without noise a mode that is not seen, or does not vary, has S_y = 0 and stays as it is.
         gain = np.divide(lam * h.conj(), S_y, out=np.zeros_like(h), where=S_y > 0)
         lam_p = np.divide(lam * sigma_y**2, S_y, out=lam.copy(), where=S_y > 0)
-        posterior, shift = replace(prior, lam=lam_p), Blur(gain).forward(centred)
+        posterior, shift = replace(prior, lam=lam_p), _filter(centred, gain)
     else:
         posterior, K = _dense_posterior(prior, operator, sigma_y)
         xp = array_namespace(y)

@@ -27,6 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
+from diffbook._checks import reals, whole
+from diffbook.inverse._spectra import hermitian, mirrored, spectrum
 from diffbook.inverse.problem import Problem, make_problem
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules.levels import validate_alpha_bar
@@ -154,10 +156,7 @@ class PosteriorTransfer:
         deviation s; the pixel's true error has another one. Both are equal for all pixels, as
         everything is stationary (the error of the mean is spread evenly over them).
         """
-        level = np.asarray(level, dtype=np.float64)
-        if not np.all((level > 0.0) & (level < 1.0)):
-            raise ValueError(f"level must lie in (0, 1), got {level}")
-        p = self.problem
+        level, p = reals(level, "level", "(0, 1)"), self.problem
         s2 = p.count @ self.V / p.d
         e2 = (p.mmse + np.sum(self.bias + self.gain)) / p.d
         z = ndtri(0.5 + 0.5 * level)
@@ -178,8 +177,9 @@ def compose(problem: Problem, alpha_bar: ArrayLike, steps: Steps) -> PosteriorTr
     alpha_bar = _schedule_of(steps, alpha_bar)
     D1 = np.sqrt(steps.start_var)
     D2, D3, V = np.zeros(problem.lam.size), steps.start_y, steps.start_var
+    slopes = problem.slope(alpha_bar[1:, None])
     for s in range(len(alpha_bar) - 1, 0, -1):
-        w, Q = problem.slope(alpha_bar[s]), steps.Q[s - 1]
+        w, Q = slopes[s - 1], steps.Q[s - 1]
         G = steps.P[s - 1] + Q * w
         D1, V = G * D1, G**2 * V + steps.C2[s - 1]
         D2 = G * D2 + Q * (1.0 - np.sqrt(alpha_bar[s]) * w)
@@ -220,19 +220,12 @@ def run(
     Returns
     -------
     ndarray, shape (n, m)
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, or noise is missing.
     """
     alpha_bar = _schedule_of(steps, alpha_bar)
     if noise is None and np.any(steps.C2):
         raise ValueError("noise is needed: these steps inject noise")
-    x_S, y = np.asarray(x_S), np.asarray(y)
-    for name, value in (("x_S", x_S), ("y", y)):
-        if value.shape != (len(y), problem.lam.size):
-            raise ValueError(f"{name} must have shape (n, {problem.lam.size}), got {value.shape}")
+    shape = (*np.shape(y)[:1], problem.lam.size)
+    y, x_S = spectrum(y, "y", shape=shape), spectrum(x_S, "x_S", shape=shape)
     x = steps.start_y * y + np.sqrt(steps.start_var) * x_S
     for s in range(len(alpha_bar) - 1, 0, -1):
         w = problem.slope(alpha_bar[s])
@@ -264,20 +257,14 @@ def posterior_prior(
     y : array_like, shape of a signal
         The measurement, in the signal domain.
     """
-    p = make_problem(prior, h, sigma_y)
-    y = np.asarray(y, dtype=np.float64)
-    if y.shape != prior.shape or not np.all(np.isfinite(y)):
-        raise ValueError(f"y must hold finite values of shape {prior.shape}, got shape {y.shape}")
+    p = make_problem(prior, hermitian(h, "h"), sigma_y)
+    y = reals(y, "y", shape=prior.shape)
     mean = p.mean_given(prior.to_spectral(y[None]).ravel()).reshape(1, *prior.shape)
+    lam_p = p.lam_p.reshape(prior.shape)
     return replace(
-        GaussianPrior.from_spectrum(_symmetric(p.lam_p.reshape(prior.shape))),
+        GaussianPrior.from_spectrum(0.5 * (lam_p + mirrored(lam_p))),
         mu0=prior.from_spectral(mean)[0],
     )
-
-
-def _symmetric(lam: Array) -> Array:
-    mirrored = lam[np.ix_(*(-np.arange(n) % n for n in lam.shape))]
-    return 0.5 * (lam + mirrored)
 
 
 def distortion_perception(problem: Problem, points: int = 101) -> dict[str, Array | float]:
@@ -286,7 +273,7 @@ def distortion_perception(problem: Problem, points: int = 101) -> dict[str, Arra
     Parameters
     ----------
     points : int
-        Number of points on the curve.
+        Number of points on the curve, at least 2.
 
     Returns
     -------
@@ -300,6 +287,7 @@ def distortion_perception(problem: Problem, points: int = 101) -> dict[str, Arra
     Source: Blau, Michaeli 2018 (arXiv 1711.06077); Freirich, Michaeli, Meir 2021 (arXiv 2107.02555):
     the optimal estimators lie on a geodesic, so the curve is a parabola in the W2 distance.
     """
+    points = whole(points, "points", 2)
     # Spectrum of the MMSE estimate: lam - lam_p = rho lam, without the cancellation.
     p_max = float(problem.count @ (problem.lam * (1.0 - np.sqrt(problem.rho)) ** 2))
     share = np.linspace(1.0, 0.0, points)

@@ -17,11 +17,11 @@ gradient of ``|r|^2`` by ``zeta'/|r|``, its code multiplies the gradient of ``|r
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, real, reals, whole
+from diffbook.inverse._spectra import spectrum
 from diffbook.inverse.filters import Steps
 from diffbook.inverse.problem import Problem, ratio
 from diffbook.samplers.transfer import step_coefficients
@@ -45,23 +45,15 @@ def ddim_coefficients(alpha_bar: ArrayLike, eta: float) -> tuple[Array, Array, A
 
     All are columns (S, 1), as from `fraction_coefficients`.
     """
-    if not 0.0 <= eta <= 1.0:
-        raise ValueError(f"eta must lie in [0, 1] (0 is DDIM, 1 is DDPM), got {eta!r}")
+    eta = real(eta, "eta", "[0, 1]", "0 is DDIM, 1 is DDPM")
     ab = validate_alpha_bar(alpha_bar, allow_one=True)
     a, b, c = step_coefficients(ab, "vp", eta).T[:, :, None]
     return a, b, c**2
 
 
-def fraction_coefficients(
-    alpha_bar: ArrayLike, value: float, name: Literal["zeta", "eta"]
-) -> tuple[Array, Array, Array]:
-    """Coefficients when a fraction of the predicted noise's variance is drawn afresh.
-
-    The fraction is `value` if it is called "zeta", its square if it is called "eta".
-    """
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
-    f = value if name == "zeta" else value**2
+def fraction_coefficients(alpha_bar: ArrayLike, fraction: float) -> tuple[Array, Array, Array]:
+    """Coefficients when a fraction of the predicted noise's variance is drawn afresh."""
+    f = real(fraction, "fraction", "[0, 1]")
     ab, ab_next, _, _ = levels(alpha_bar)
     a = np.sqrt((1.0 - f) * (1.0 - ab_next) / (1.0 - ab))
     return a, np.sqrt(ab_next) - np.sqrt(ab) * a, f * (1.0 - ab_next)
@@ -79,23 +71,8 @@ def kappa(alpha_bar: ArrayLike, eta: float = 0.0) -> Array:
 
 
 def check_weights(weights: ArrayLike, S: int, name: str = "weights") -> Array:
-    """Check guidance weights and return them as a column (S, 1).
-
-    Raises
-    ------
-    ValueError
-        If there is not one finite, non-negative weight per step.
-    """
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (S,):
-        raise ValueError(
-            f"{name} must hold one weight per step, {S} for this schedule, got shape "
-            f"{weights.shape}"
-        )
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0.0)))
-    if bad.size:
-        raise ValueError(f"{name}[{bad[0]}] = {weights[bad[0]]} must be finite and non-negative")
-    return weights[:, None]
+    """Check one finite, non-negative weight for each step, and return them as a column (S, 1)."""
+    return reals(weights, name, NON_NEGATIVE, shape=(whole(S, "S"),))[:, None]
 
 
 def _steps(problem: Problem, P: Array, Q: Array, Y: NDArray, C2: Array) -> Steps:
@@ -179,7 +156,7 @@ def diffpir(
 
     Source: Zhu et al. 2023 (arXiv 2305.08995), Algorithm 1.
     """
-    a, b, C2 = fraction_coefficients(alpha_bar, zeta, "zeta")
+    a, b, C2 = fraction_coefficients(alpha_bar, real(zeta, "zeta", "[0, 1]"))
     sigma = levels(alpha_bar)[2]
     rho = check_weights(weights, len(a)) * problem.sigma_y**2 / sigma**2
     h = np.conj(problem.h)
@@ -201,7 +178,7 @@ def ddnm(
 
     Source: Wang, Yu, Zhang 2023 (arXiv 2212.00490), Algorithm 1.
     """
-    a, b, C2 = fraction_coefficients(alpha_bar, eta, "eta")
+    a, b, C2 = fraction_coefficients(alpha_bar, real(eta, "eta", "[0, 1]") ** 2)
     theta = check_weights(np.ones(len(a)) if weights is None else weights, len(a))
     root = np.sqrt(levels(alpha_bar)[1])
     return _residual_form(problem, a, b, C2, theta * root * pseudo_inverse(problem.h, rcond))
@@ -219,7 +196,7 @@ def ddnm_plus(
 
     Source: Wang, Yu, Zhang 2023 (arXiv 2212.00490), Section 3.3 and appendix, in its SVD form.
     """
-    a, b, fresh = fraction_coefficients(alpha_bar, eta, "eta")
+    a, b, fresh = fraction_coefficients(alpha_bar, real(eta, "eta", "[0, 1]") ** 2)
     theta = check_weights(np.ones(len(a)) if weights is None else weights, len(a))
     _, ab, _, _ = levels(alpha_bar)
     inverse = pseudo_inverse(problem.h, rcond)
@@ -251,9 +228,8 @@ def ddrm(
 
     Source: Kawar, Elad, Ermon, Song 2022 (arXiv 2201.11793), eq. 7 and 8.
     """
-    if not 0.0 <= eta_b <= 1.0:
-        raise ValueError(f"eta_b must lie in [0, 1], got {eta_b!r}")
-    a, b, fresh = fraction_coefficients(alpha_bar, eta, "eta")
+    eta_b = real(eta_b, "eta_b", "[0, 1]")
+    a, b, fresh = fraction_coefficients(alpha_bar, real(eta, "eta", "[0, 1]") ** 2)
     theta = check_weights(np.ones(len(a)) if weights is None else weights, len(a))
     _, ab, sigma_all, sigma = levels(alpha_bar)
     inverse = pseudo_inverse(problem.h, rcond)
@@ -316,12 +292,9 @@ def mcg(
 
 
 def pseudo_inverse(h: ArrayLike, rcond: float) -> NDArray:
-    """``1 / h``, and 0 where ``|h|`` is at most `rcond` times its maximum."""
-    h = np.asarray(h)
-    known = np.abs(h) > rcond * np.abs(h).max()
-    return np.divide(
-        1.0, h, out=np.zeros(h.shape, h.dtype if np.iscomplexobj(h) else float), where=known
-    )
+    """``1 / h``, and 0 where ``|h|`` is at most `rcond` (in [0, 1)) times its maximum."""
+    h, rcond = spectrum(h, "h"), real(rcond, "rcond", "[0, 1)")
+    return np.divide(1.0, h, out=np.zeros_like(h), where=np.abs(h) > rcond * np.abs(h).max())
 
 
 def pigdm_published(alpha_bar: ArrayLike) -> Array:

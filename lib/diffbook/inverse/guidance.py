@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from diffbook._checks import real, whole
 from diffbook.inverse.exact import Vjp
-from diffbook.inverse.operators import Degradation, check_measurement
+from diffbook.inverse.gains import check_weights
+from diffbook.inverse.operators import Degradation, _checked, _finite, check_measurement
 from diffbook.samplers import protocol
 from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result, Sampler
 from diffbook.samplers.transfer import step_coefficients
@@ -50,32 +52,36 @@ class Run:
 
     def z(self, s: int, x: Any, draw: Noise) -> Any:
         """Noise of the step from s, or None for a last step that ends without noise."""
+        s = whole(s, "s", 1, self.S)
         return None if self.alpha_bar[s - 1] == 1.0 else draw(s, x)
 
-    def residual(self, x0: Any) -> Any:
-        """``y - H x0``."""
-        return self.y - self.operator.forward(x0)
+    def residual(self, x: Any) -> Any:
+        """``y - H x``."""
+        return self.y - self.operator.forward(_checked(x, tuple(self.x_T.shape), "x"))
 
     def weights(self, weights: ArrayLike | None) -> list[float]:
-        """One finite weight a step, 1 unless given."""
-        return per_step(np.ones(self.S) if weights is None else weights, self.S)
+        """One weight a step, finite and non-negative, 1 unless given."""
+        return check_weights(np.ones(self.S) if weights is None else weights, self.S)[:, 0].tolist()
 
-    def walk(self, step: Callable[..., tuple[Any, Any]], start: Any = None) -> Result:
-        """Walk with ``step(s, x, ask, draw)`` from the state `start`, which is x_T unless given."""
-        begin = self.x_T if start is None else start
+    def walk(self, step: Callable[..., tuple[Any, Any]]) -> Result:
+        """Walk with ``step(s, x, ask, draw)`` from x_T."""
         return protocol.walk(
-            Sampler(lambda _: begin, step), self.denoiser, self.x_T, self.alpha_bar, **self.walking
+            Sampler(lambda x_T: x_T, step), self.denoiser, self.x_T, self.alpha_bar, **self.walking
         )
 
 
 def prepare(
     denoiser: Denoiser, x_T: Any, alpha_bar: ArrayLike, y: Any, operator: Degradation,
     sigma_y: float, noise: Noise | None, callback: Callback | None, keep_trajectory: bool, *,
-    needs_noise: bool, **fractions: float,
+    needs_noise: bool = False, **fractions: float,
 ) -> Run:  # fmt: skip
-    """Check everything before the first call of the denoiser."""
+    """Check everything before the first call of the denoiser.
+
+    Noise is needed where one of the `fractions`, ``eta`` or ``zeta``, is positive, or always.
+    """
     levels = validate_alpha_bar(alpha_bar, allow_one=True).tolist()
     protocol.check_state(x_T)
+    _finite(x_T, "x_T")
     cut = x_T.ndim - len(operator.shape)
     if cut < 1 or tuple(x_T.shape[cut:]) != tuple(operator.shape):
         raise ValueError(
@@ -89,29 +95,14 @@ def prepare(
             f"y must have shape {tuple(expected)} and dtype {x_T.dtype}, one measurement for each "
             f"sample of x_T; got {tuple(y.shape)} and {y.dtype}"
         )
-    for name, value in fractions.items():
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    drawn = [real(value, name, "[0, 1]") for name, value in fractions.items()]
+    needs_noise = needs_noise or any(drawn)
     if needs_noise and noise is None:
         raise ValueError("noise is needed for a stochastic sampler; use step_noise(seeds)")
     # A noise that the method does not use is not drawn either: drawing costs time.
     noise = noise if needs_noise else None
     walking = {"noise": noise, "callback": callback, "keep_trajectory": keep_trajectory}
     return Run(denoiser, x_T, y, operator, levels, walking)
-
-
-def per_step(values: ArrayLike, S: int, name: str = "weights", low: float = -np.inf) -> list:
-    """Check one finite number for each step."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.shape != (S,):
-        raise ValueError(
-            f"{name} must have shape ({S},), one value for each step, got {values.shape}"
-        )
-    bad = np.flatnonzero(~(np.isfinite(values) & (values >= low)))
-    if bad.size:
-        words = "finite" if low == -np.inf else f"finite and at least {low:g}"
-        raise ValueError(f"{name}[{bad[0]}] = {values[bad[0]]} must be {words}")
-    return values.tolist()
 
 
 def check_differentiable(x_T: Any, vjp: Vjp | None) -> None:
@@ -127,7 +118,8 @@ def linearised(
     run: Run, s: int, x: Any, ask: Ask, vjp: Vjp | None
 ) -> tuple[Any, Callable[[Any], Any]]:
     """Answer of the denoiser, and the product of its transposed Jacobian with a vector."""
-    level = run.alpha_bar[s]
+    level = run.alpha_bar[whole(s, "s", 1, run.S)]
+    x = _checked(x, tuple(run.x_T.shape), "x")
     if vjp is None:
         return differentiated(lambda leaf, _: ask(s, leaf), x, level)
     return ask(s, x), lambda v: protocol.same_shape("vjp", vjp(x, level, v), x)
@@ -142,6 +134,7 @@ def differentiated(
     """
     import torch
 
+    alpha_bar_t = real(alpha_bar_t, "alpha_bar_t", "(0, 1]")
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         x0_hat = protocol.ask(denoiser, leaf, alpha_bar_t)
@@ -155,7 +148,7 @@ def differentiated(
 
 def ddim_steps(run: Run, eta: float) -> Callable[[int, Any, Any, Noise], Any]:
     """Step of DDIM's family without guidance, ``a x + b x0_hat + c z``."""
-    coefficients = step_coefficients(run.alpha_bar, "vp", eta).tolist()
+    coefficients = step_coefficients(run.alpha_bar, "vp", real(eta, "eta", "[0, 1]")).tolist()
 
     def step(s: int, x: Any, x0_hat: Any, draw: Noise) -> Any:
         a, b, c = coefficients[s - 1]
@@ -175,7 +168,7 @@ def renoised_steps(run: Run, fraction: float) -> Callable[[int, Any, Any, Any, A
     ``signal x0_y + spread (sqrt(1 - fraction) eps_hat + sqrt(fraction) z)``, where ``eps_hat``
     belongs to ``x0``.
     """
-    signal, spread = run.signal, run.spread
+    signal, spread, fraction = run.signal, run.spread, real(fraction, "fraction", "[0, 1]")
     keep, fresh = (1.0 - fraction) ** 0.5, fraction**0.5
 
     def step(s: int, x: Any, x0_y: Any, x0: Any, z: Any) -> Any:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, real, whole
+
 
 def gaussian_kernel(std: float, ndim: int = 1, radius: int | None = None) -> NDArray[np.float64]:
     """Gaussian kernel of standard deviation ``std`` (samples), sum 1.
@@ -24,19 +26,15 @@ def gaussian_kernel(std: float, ndim: int = 1, radius: int | None = None) -> NDA
     radius : int, optional
         Half-length: the sizes are ``2 radius + 1``; four standard deviations by default.
     """
-    if not (np.isfinite(std) and std > 0):
-        raise ValueError(f"std must be positive and finite, got {std!r}")
-    radius = int(np.ceil(4.0 * std)) if radius is None else radius
-    if radius < 0:
-        raise ValueError(f"radius must be non-negative, got {radius!r}")
+    std = real(std, "std", POSITIVE)
+    radius = int(np.ceil(4.0 * std)) if radius is None else whole(radius, "radius", 0)
     line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / std) ** 2)
     return _power(line / line.sum(), ndim)
 
 
 def box_kernel(size: int, ndim: int = 1) -> NDArray[np.float64]:
     """Mean over ``size`` samples of every axis."""
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size!r}")
+    size = whole(size, "size")
     return _power(np.full(size, 1.0 / size), ndim)
 
 
@@ -57,12 +55,10 @@ def motion_kernel(length: float, angle: float, size: int) -> NDArray[np.float64]
     ndarray, shape (size, size)
         The path, bilinearly spread over the grid.
     """
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size must be odd and at least 1, got {size!r}")
-    if not 1.0 <= length <= size:
-        raise ValueError(f"length must lie in [1, size = {size}], got {length!r}")
-    if not np.isfinite(angle):
-        raise ValueError(f"angle must be finite, got {angle!r}")
+    size = whole(size, "size")
+    if size % 2 == 0:
+        raise ValueError(f"size: got {size}, expected an odd number")
+    length, angle = real(length, "length", f"[1, {size}]", "at most the size"), real(angle, "angle")
     # The path's points, dense beside the grid; rows count downwards.
     path = np.linspace(-0.5, 0.5, 20 * size + 1) * (length - 1.0)
     direction = np.array([[-np.sin(np.deg2rad(angle))], [np.cos(np.deg2rad(angle))]])
@@ -89,10 +85,7 @@ def gaussian_transfer(
         takes the real part, as it must for real signals.
     """
     shape = signal_shape(shape)
-    if not (np.isfinite(std) and std >= 0):
-        raise ValueError(f"std must be non-negative and finite, got {std!r}")
-    if not np.isfinite(shift):
-        raise ValueError(f"shift must be finite, got {shift!r}")
+    std, shift = real(std, "std", NON_NEGATIVE), real(shift, "shift")
     h = np.ones((1,) * len(shape), dtype=np.complex128)
     for axis, n in enumerate(shape):
         w = 2.0 * np.pi * np.fft.fftfreq(n)
@@ -105,13 +98,11 @@ def gaussian_transfer(
 
 def signal_shape(shape: int | Sequence[int], name: str = "shape") -> tuple[int, ...]:
     """Check the shape of a signal, one or two sizes, and return it as a tuple."""
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if len(sizes) not in (1, 2) or any(n < 1 for n in sizes):
-        raise ValueError(f"{name} must be one or two sizes of at least 1, got {shape!r}")
-    return tuple(int(n) for n in sizes)
+    sizes = (shape,) if np.ndim(shape) == 0 else tuple(shape)
+    if len(sizes) not in (1, 2):
+        raise ValueError(f"{name}: got {shape!r}, expected one or two sizes")
+    return tuple(whole(n, name) for n in sizes)
 
 
 def _power(line: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
-    if ndim not in (1, 2):
-        raise ValueError(f"ndim must be 1 or 2, got {ndim!r}")
-    return line if ndim == 1 else np.outer(line, line)
+    return line if whole(ndim, "ndim", 1, 2) == 1 else np.outer(line, line)

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook._arrays import array_namespace, device
+from diffbook._checks import NON_NEGATIVE, real, reals, whole
+from diffbook.inverse._spectra import hermitian
 from diffbook.inverse.kernels import (
     box_kernel,
     gaussian_kernel,
@@ -57,6 +59,8 @@ Shape = tuple[int, ...]
 
 RCOND = 1e-8
 """Singular values below this fraction of the largest one count as zero."""
+
+_FLOATING = ("real floating", "complex floating")
 
 
 class Degradation(Protocol):
@@ -100,10 +104,15 @@ class Blur:
     Parameters
     ----------
     spectrum : complex ndarray, shape (d,) or (h, w)
-        Transfer function; use `from_kernel` or `from_transfer`, which check it.
+        Transfer function in ``fftn`` order; Hermitian, ``h[-k] = conj(h[k])``, as a real signal
+        must stay real.
     """
 
     spectrum: NDArray[np.complex128]
+
+    def __post_init__(self) -> None:
+        # A copy: what is derived from it is kept.
+        object.__setattr__(self, "spectrum", hermitian(self.spectrum, "spectrum"))
 
     @classmethod
     def from_kernel(cls, kernel: ArrayLike, shape: int | Sequence[int]) -> Blur:
@@ -116,12 +125,8 @@ class Blur:
         shape : int or tuple of int
             Shape of a signal.
         """
-        kernel, shape = _finite(kernel, "kernel"), signal_shape(shape)
-        if kernel.ndim != len(shape):
-            raise ValueError(
-                f"kernel must have {len(shape)} dimensions like a signal of shape {shape}, got "
-                f"shape {kernel.shape}"
-            )
+        shape = signal_shape(shape)
+        kernel = reals(kernel, "kernel", ndim=len(shape))
         if any(k > n for k, n in zip(kernel.shape, shape, strict=True)):
             raise ValueError(
                 f"kernel must not be longer than the signal of shape {shape}, got {kernel.shape}"
@@ -135,23 +140,9 @@ class Blur:
     def from_transfer(cls, h: ArrayLike) -> Blur:
         """Make the blur of a transfer function (d,) or (h, w) in ``fftn`` order.
 
-        Raises
-        ------
-        ValueError
-            If ``h[-k] = conj(h[k])`` fails: a real signal would not stay real.
+        One without ``h[-k] = conj(h[k])`` is refused: a real signal would not stay real.
         """
-        h = np.array(h, dtype=np.complex128)  # a copy: what is derived from it is kept
-        signal_shape(h.shape, "the shape of h")
-        if not np.all(np.isfinite(h)):
-            raise ValueError("h must be an array of finite numbers")
-        gap = np.abs(h - np.conj(_mirrored(h)))
-        if gap.max() > 1e-10 * np.abs(h).max():
-            k = tuple(int(i) for i in np.argwhere(gap == gap.max())[0])
-            raise ValueError(
-                f"h must be Hermitian (h[-k] = conj(h[k])) for real signals; h{list(k)} = {h[k]} "
-                f"differs from the conjugate of its mirror image {_mirrored(h)[k]}"
-            )
-        return cls(h)
+        return cls(hermitian(h, "h"))
 
     @property
     def shape(self) -> Shape:
@@ -182,7 +173,7 @@ class Blur:
 
     def from_coords(self, u: Any) -> Any:
         """Real part of the inverse unitary DFT."""
-        return _inverse_dft(u, len(self.shape))
+        return _inverse_dft(_checked(u, self.measurement_shape, "u", _FLOATING), len(self.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,13 +196,9 @@ class Downsampling:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", signal_shape(self.shape))
-        if isinstance(self.factor, bool) or not isinstance(self.factor, (int, np.integer)):
-            raise ValueError(f"factor must be an integer of at least 1, got {self.factor!r}")
-        if self.factor < 1 or any(n % self.factor for n in self.shape):
-            raise ValueError(
-                f"factor must be at least 1 and divide every size of the shape {self.shape}, got "
-                f"{self.factor}"
-            )
+        object.__setattr__(self, "factor", whole(self.factor, "factor"))
+        if any(n % self.factor for n in self.shape):
+            raise ValueError(f"factor must divide every size of {self.shape}, got {self.factor}")
         if self.blur is not None and self.blur.shape != self.shape:
             raise ValueError(
                 f"blur must be for signals of shape {self.shape}, got {self.blur.shape}"
@@ -255,7 +242,7 @@ class Downsampling:
 
     def from_coords(self, u: Any) -> Any:
         """Real part of the inverse unitary DFT."""
-        return _inverse_dft(u, len(self.shape))
+        return _inverse_dft(_checked(u, self.measurement_shape, "u", _FLOATING), len(self.shape))
 
     @property
     def _samples(self) -> tuple[Any, ...]:
@@ -311,7 +298,7 @@ class Mask:
     def forward(self, x: Any) -> Any:
         """Kept samples (..., m) of signals ``(..., *shape)``."""
         xp = array_namespace(x)
-        x = _checked(x, self.shape, "x", "of the mask")
+        x = _checked(x, self.shape, "x")
         flat = xp.reshape(x, (*x.shape[: x.ndim - len(self.shape)], -1))
         return xp.take(flat, xp.asarray(self._kept, device=device(x)), axis=-1)
 
@@ -330,7 +317,7 @@ class Mask:
 
     def from_coords(self, u: Any) -> Any:
         """Return ``u``."""
-        return u
+        return _checked(u, self.measurement_shape, "u")
 
 
 def identity(shape: int | Sequence[int]) -> Blur:
@@ -342,26 +329,24 @@ def identity(shape: int | Sequence[int]) -> Blur:
 
 
 def kept(op: Degradation, rcond: float = RCOND) -> NDArray[np.bool_]:
-    """Which singular values count as non-zero: those above ``rcond`` times the largest."""
+    """Which singular values count as non-zero: those above ``rcond`` in [0, 1) times the largest."""
+    rcond = real(rcond, "rcond", "[0, 1)")
     return op.singular_values > rcond * op.singular_values.max()
 
 
 def solve(op: Degradation, r: Any, a: float, b: float) -> Any:
     """Return ``(a H H^T + b I)^{-1} r`` for measurements r ``(..., *measurement_shape)``.
 
-    Raises
-    ------
-    ValueError
-        If a or b is negative, or the matrix is singular.
+    A negative a or b, and a singular matrix, are refused.
     """
-    if not (np.isfinite(a) and a >= 0):
-        raise ValueError(f"a must be non-negative and finite, got {a!r}")
+    a, b = real(a, "a", NON_NEGATIVE), real(b, "b", NON_NEGATIVE)
     total = a * op.singular_values**2 + b
-    if not (np.isfinite(b) and b >= 0) or total.min() <= 0:
+    if total.min() <= 0:
         raise ValueError(
-            f"b must be non-negative, and positive where a singular value of H is zero; got {b!r} "
-            f"with a = {a!r} and smallest singular value {op.singular_values.min():.3g}"
+            f"b must be positive where a singular value of H is zero; got {b!r} with "
+            f" a = {a!r} and smallest singular value {op.singular_values.min():.3g}"
         )
+    r = _checked(r, op.measurement_shape, "r")
     return op.from_coords(times(op.to_coords(r), 1.0 / total))
 
 
@@ -371,8 +356,10 @@ def adjoint_solve(op: Degradation, r: Any, a: float, b: float) -> Any:
     For a strong blur it is more precise than ``adjoint(solve(...))``: modes that H hardly passes
     are not blown up on the way.
     """
-    if not (np.isfinite(a) and a >= 0 and np.isfinite(b) and b >= 0 and a + b > 0):
-        raise ValueError(f"a and b must be non-negative and not both 0, got a = {a!r}, b = {b!r}")
+    a, b = real(a, "a", NON_NEGATIVE), real(b, "b", NON_NEGATIVE)
+    if a + b == 0:
+        raise ValueError("a and b must not both be 0")
+    r = _checked(r, op.measurement_shape, "r")
     s, rcond = op.singular_values, RCOND if b == 0.0 else 0.0
     gain = np.divide(s, a * s**2 + b, out=np.zeros_like(s), where=kept(op, rcond))
     return from_range(op, times(op.to_coords(r), gain), rcond)
@@ -409,6 +396,7 @@ def to_range(op: Degradation, x: Any, rcond: float = RCOND) -> Any:
 
 def from_range(op: Degradation, u: Any, rcond: float = RCOND) -> Any:
     """Signals ``H^T (H H^T)^{-1/2} u`` with the coordinates ``u`` of `to_range`."""
+    u = _checked(u, op.measurement_shape, "u", _FLOATING)
     inverse = _inverse(op.singular_values, kept(op, rcond))
     if op.spectrum is not None:
         return _inverse_dft(times(u, np.conj(op.spectrum) * inverse), len(op.shape))
@@ -433,65 +421,55 @@ def measure(op: Degradation, x0: Any, sigma_y: float, noise: Any = None) -> Any:
     noise : array, shape of the measurements
         Standard normal numbers; may be missing if ``sigma_y = 0``.
     """
-    _check_sigma_y(sigma_y)
-    y = op.forward(x0)
+    real(sigma_y, "sigma_y", NON_NEGATIVE)
+    y = op.forward(_finite(_checked(x0, op.shape, "x0"), "x0"))
     if noise is None:
         if sigma_y > 0:
             raise ValueError(f"noise is needed when sigma_y > 0, got sigma_y = {sigma_y!r}")
         return y
     if tuple(noise.shape) != tuple(y.shape):
         raise ValueError(f"noise must have shape {tuple(y.shape)}, got {tuple(noise.shape)}")
-    return y + sigma_y * noise
+    return y + sigma_y * _finite(_checked(noise, op.measurement_shape, "noise"), "noise")
 
 
 def check_measurement(op: Degradation, y: Any, sigma_y: float) -> None:
     """Refuse measurements that do not fit the degradation.
 
-    Raises
-    ------
-    ValueError
-        If y does not end in ``measurement_shape``, is not real floating or not finite, or if
-        ``sigma_y`` is negative or not finite.
+    These do not end in ``measurement_shape``, or are empty, not real floating or not finite; nor
+    may ``sigma_y`` be negative or not finite.
     """
-    _check_sigma_y(sigma_y)
-    y = _checked(y, op.measurement_shape, "y")
-    xp = array_namespace(y)
-    if not bool(xp.all(xp.isfinite(y))):
-        raise ValueError("y must be finite, but holds values that are infinite or not a number")
+    real(sigma_y, "sigma_y", NON_NEGATIVE)
+    _finite(_checked(y, op.measurement_shape, "y"), "y")
 
 
 def times(u: Any, gain: NDArray) -> Any:
     """Product of an array with a NumPy array; keeps the kind and precision of the first."""
+    if tuple(u.shape[max(0, u.ndim - gain.ndim) :]) != gain.shape:
+        raise ValueError(f"gain must have the last axes of u, {tuple(u.shape)}, got {gain.shape}")
+    if np.iscomplexobj(gain) and array_namespace(u).isdtype(u.dtype, "real floating"):
+        raise ValueError("gain must be real like u, got complex numbers")
     return u * array_namespace(u).asarray(gain, dtype=u.dtype, device=device(u))
 
 
 # --- helpers ----------------------------------------------------------------------------------
 
 
-def _check_sigma_y(sigma_y: float) -> None:
-    if not (np.isfinite(sigma_y) and sigma_y >= 0):
-        raise ValueError(f"sigma_y must be non-negative and finite, got {sigma_y!r}")
-
-
-def _finite(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    values = np.asarray(values, dtype=np.float64)
-    if values.size == 0 or not np.all(np.isfinite(values)):
-        raise ValueError(f"{name} must be a non-empty array of finite numbers")
-    return values
-
-
-def _checked(x: Any, shape: Shape, name: str, owner: str = "of the degradation") -> Any:
-    """Refuse what would broadcast, or lose its fraction to an integer dtype."""
-    if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
-        raise ValueError(f"{name} must end in the axes {shape} {owner}, got shape {tuple(x.shape)}")
-    if not array_namespace(x).isdtype(x.dtype, "real floating"):
-        raise ValueError(f"{name} must be a real floating array, got dtype {x.dtype}")
+def _finite(x: Any, name: str) -> Any:
+    """Refuse a batch without samples, and values that are infinite or not a number."""
+    xp = array_namespace(x)
+    if 0 in x.shape or not bool(xp.all(xp.isfinite(x))):
+        raise ValueError(f"{name} must be finite and not empty, got shape {tuple(x.shape)}")
     return x
 
 
-def _mirrored(h: NDArray) -> NDArray:
-    """Values at the opposite frequencies, ``h[-k]``."""
-    return h[np.ix_(*(-np.arange(n) % n for n in h.shape))]
+def _checked(x: Any, shape: Shape, name: str, kind: str | tuple = "real floating") -> Any:
+    """Refuse what would broadcast, or lose its fraction to an integer dtype."""
+    if tuple(x.shape[max(0, x.ndim - len(shape)) :]) != shape:
+        raise ValueError(f"{name} must end in the axes {shape}, got shape {tuple(x.shape)}")
+    if not array_namespace(x).isdtype(x.dtype, kind):
+        words = " or ".join((kind,) if isinstance(kind, str) else kind)
+        raise ValueError(f"{name} must be a {words} array, got dtype {x.dtype}")
+    return x
 
 
 def _inverse(values: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:

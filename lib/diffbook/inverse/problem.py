@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, real, reals, whole
+from diffbook.inverse._spectra import spectrum
 from diffbook.priors.gaussian import GaussianPrior
 
 Array = NDArray[np.float64]
@@ -70,22 +72,22 @@ class Problem:
 
     def slope(self, alpha_bar_t: ArrayLike) -> Array:
         """Slope of the Wiener denoiser, ``w = sqrt(ab) lam / (ab lam + 1 - ab)``."""
-        ab = np.asarray(alpha_bar_t)
+        ab = reals(alpha_bar_t, "alpha_bar_t", "[0, 1]")
         return ratio(np.sqrt(ab) * self.lam, ab * self.lam + 1.0 - ab)
 
     def var_x0(self, alpha_bar_t: ArrayLike) -> Array:
         """``Var(x0 | x_t) = lam (1 - ab) / (ab lam + 1 - ab)``."""
-        ab = np.asarray(alpha_bar_t)
+        ab = reals(alpha_bar_t, "alpha_bar_t", "[0, 1]")
         return ratio(self.lam * (1.0 - ab), ab * self.lam + 1.0 - ab)
 
     def mean_given(self, y: ArrayLike) -> NDArray:
         """Posterior mean of measurements (n, m)."""
-        return self.mu0 + self.K * (np.asarray(y) - self.h * self.mu0)
+        return self.mu0 + self.K * (spectrum(y, "y") - self.h * self.mu0)
 
 
 def ratio(a: ArrayLike, b: ArrayLike) -> NDArray:
-    """Divide, with 0 where b = 0: a mode that is neither present nor measured."""
-    a, b = np.broadcast_arrays(a, b)
+    """Divide by b >= 0, with 0 where b = 0: a mode that is neither present nor measured."""
+    a, b = np.broadcast_arrays(spectrum(a, "a"), reals(b, "b", "[0, inf]"))
     return np.divide(a, b, out=np.zeros(a.shape, np.result_type(a, b)), where=b > 0)
 
 
@@ -104,11 +106,6 @@ def make_problem(
         Standard deviation of the measurement noise.
     mu0 : array_like
         Spectral mean, only if `prior` is an array.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault.
     """
     if isinstance(prior, GaussianPrior):
         if prior.basis is not None:
@@ -117,19 +114,14 @@ def make_problem(
             raise ValueError("mu0 is for a prior given as variances; a GaussianPrior has its own")
         lam, mu0 = prior.lam, prior.mu0_spectral
     else:
-        lam = np.asarray(prior, dtype=np.float64)
-    if lam.size == 0 or not np.all(np.isfinite(lam)) or np.any(lam < 0):
-        raise ValueError("prior must hold finite, non-negative variances")
-    h, mu0 = np.asarray(h), np.asarray(mu0)
-    for name, value in (("h", h), ("mu0", mu0)):
-        if value.shape not in ((), lam.shape):
-            raise ValueError(f"{name} must have shape {lam.shape}, got {value.shape}")
-        if not np.all(np.isfinite(value)):
-            raise ValueError(f"{name} must be finite")
-    if not np.isfinite(sigma_y) or sigma_y < 0:
-        raise ValueError(f"sigma_y must be a non-negative standard deviation, got {sigma_y!r}")
+        lam = reals(prior, "prior", NON_NEGATIVE, hint="variances")
+    h, mu0 = (
+        spectrum(value, name, shape=lam.shape if np.ndim(value) else ())
+        for name, value in (("h", h), ("mu0", mu0))
+    )
+    sigma_y = real(sigma_y, "sigma_y", NON_NEGATIVE)
     flat = [np.array(np.broadcast_to(v, lam.shape)).ravel() for v in (lam, h, mu0)]
-    return Problem(flat[0], flat[1], float(sigma_y), flat[2], np.ones(lam.size))
+    return Problem(flat[0], flat[1], sigma_y, flat[2], np.ones(lam.size))
 
 
 def _grouped(problem: Problem, group: NDArray[np.intp]) -> Problem:
@@ -170,8 +162,7 @@ def binned(problem: Problem, n_bins: int = 256) -> Problem:
         Number of intervals of equal width in ``log lam`` (and as many in ``log |h|^2 lam``) that
         modes are sorted into; empty ones are dropped.
     """
-    if n_bins < 1:
-        raise ValueError(f"n_bins must be at least 1, got {n_bins!r}")
+    n_bins = whole(n_bins, "n_bins")
     keys = []
     for power in (problem.lam, np.abs(problem.h) ** 2 * problem.lam):
         floor = max(1e-10 * power.max(), 1e-3 * problem.sigma_y**2, np.finfo(float).tiny)

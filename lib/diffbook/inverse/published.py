@@ -22,20 +22,22 @@ circulant H all of these methods are linear; `diffbook.inverse.gains` holds them
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook._arrays import array_namespace
+from diffbook._checks import NON_NEGATIVE, POSITIVE, real, reals
 from diffbook.inverse.exact import Vjp, conditional_denoiser
+from diffbook.inverse.gains import check_weights, pigdm_published
 from diffbook.inverse.guidance import (
     Ask,
     Run,
     check_differentiable,
     ddim_steps,
     linearised,
-    per_step,
     prepare,
     renoised_steps,
 )
@@ -70,6 +72,7 @@ def dps(
     """Sample with diffusion posterior sampling (DPS).
 
     A step of DDIM's family, then ``- weights[s-1] * grad ||y - H x0_hat(x_s)||^2``.
+    All arguments are checked before the first call of the denoiser.
 
     Parameters
     ----------
@@ -105,11 +108,6 @@ def dps(
     Result
         ``nfe`` counts calls of the denoiser; each comes with one product with its Jacobian.
 
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault, before any denoiser call.
-
     Notes
     -----
     Source: Chung et al. 2023 (arXiv 2209.14687), Algorithm 1. Two traps in comparing weights: the
@@ -118,15 +116,14 @@ def dps(
     sample has its own, so its result does not depend on its companions.
     """
     run = prepare(
-        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=eta > 0, eta=eta,
-    )  # fmt: skip
+        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory, eta=eta
+    )
     return run.walk(_dps_step(run, weights, eta, vjp))
 
 
 def _dps_step(run: Run, weights: ArrayLike | Rule, eta: float, vjp: Vjp | None) -> Callable:
     rule = weights if callable(weights) else None
-    zeta = None if rule else per_step(weights, run.S)
+    zeta = None if rule else check_weights(weights, run.S)[:, 0].tolist()
     check_differentiable(run.x_T, vjp)
     ddim_step = ddim_steps(run, eta)
 
@@ -151,8 +148,7 @@ def normalised(zeta_prime: float) -> Rule:
     zeta_prime : float
         Half of what the authors' code calls ``scale``.
     """
-    if not np.isfinite(zeta_prime):
-        raise ValueError(f"zeta_prime must be finite, got {zeta_prime!r}")
+    zeta_prime = real(zeta_prime, "zeta_prime", NON_NEGATIVE)
 
     def rule(s: int, residual_norm: Any) -> Any:
         xp = array_namespace(residual_norm)
@@ -204,12 +200,11 @@ def pigdm(
     inverse problems"), Algorithm 1.
     """
     run = prepare(
-        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=eta > 0, eta=eta,
-    )  # fmt: skip
-    ab = np.asarray(run.alpha_bar[1:])
-    theta = per_step(np.sqrt(ab) * (1.0 - ab) if weights is None else weights, run.S)
-    r2 = per_step(1.0 - ab if r2 is None else r2, run.S, "r2", np.finfo(np.float64).tiny)
+        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory, eta=eta
+    )
+    theta = run.weights(pigdm_published(run.alpha_bar) if weights is None else weights)
+    r2 = 1.0 - np.asarray(run.alpha_bar[1:]) if r2 is None else r2
+    r2 = reals(r2, "r2", POSITIVE, shape=(run.S,)).tolist()
     check_differentiable(x_T, vjp)
     ddim_step = ddim_steps(run, eta)
 
@@ -249,10 +244,9 @@ def mcg(
     the level before the step, here it is the level after it.
     """
     run = prepare(
-        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=eta > 0, eta=eta,
-    )  # fmt: skip
-    signal, spread = run.signal, run.spread
+        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory, eta=eta
+    )
+    signal, spread, rcond = run.signal, run.spread, real(rcond, "rcond", "[0, 1)")
     if noise_y is None and max(spread[:-1]) > 0.0:
         raise ValueError("noise_y is needed to noise the measurement; use step_noise(seeds)")
     dps_step = _dps_step(run, weights, eta, vjp)
@@ -293,9 +287,8 @@ def ald(
     annealed Langevin dynamics to the steps of DDIM.
     """
     run = prepare(
-        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=eta > 0, eta=eta,
-    )  # fmt: skip
+        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory, eta=eta
+    )
     theta = run.weights(weights)
     b = step_coefficients(run.alpha_bar, "vp", eta)[:, 1].tolist()
     signal, spread, ddim_step = run.signal, run.spread, ddim_steps(run, eta)
@@ -340,10 +333,9 @@ def ddnm(
     Source: Wang, Yu, Zhang 2023 (DDNM, arXiv 2212.00490), with the noise of its authors' code.
     """
     run = prepare(
-        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=eta > 0, eta=eta,
-    )  # fmt: skip
-    theta = run.weights(weights)
+        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory, eta=eta
+    )
+    theta, rcond = run.weights(weights), real(rcond, "rcond", "[0, 1)")
     renoise = renoised_steps(run, eta**2)
 
     def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
@@ -379,12 +371,10 @@ def diffpir(
     [0, 1] and the noise levels of images in [-1, 1]: its lambda is four times this one.
     """
     run = prepare(
-        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=zeta > 0, zeta=zeta,
-    )  # fmt: skip
+        denoiser, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory, zeta=zeta
+    )
     ab = np.asarray(run.alpha_bar[1:])
-    lam = np.asarray(per_step(weights, run.S, low=0.0))
-    rho = (lam * sigma_y**2 * ab / (1.0 - ab)).tolist()
+    rho = (check_weights(weights, run.S)[:, 0] * sigma_y**2 * ab / (1.0 - ab)).tolist()
     renoise = renoised_steps(run, zeta)
 
     def step(s: int, x: Any, ask: Ask, draw: Noise) -> tuple[Any, Any]:
@@ -511,7 +501,7 @@ def ddrm(
     start = sigma[-1] * x_T
     start += from_range(operator, u - to_range(operator, start, rcond), rcond)
     start *= signal[-1]
-    return run.walk(step, start)
+    return replace(run, x_T=start).walk(step)
 
 
 def _measured(run: Run, sigma_y: float, rcond: float) -> tuple[NDArray, Any, NDArray]:
@@ -559,7 +549,7 @@ def ideal(
     """
     prepare(
         prior.denoise, x_T, alpha_bar, y, operator, sigma_y, noise, callback, keep_trajectory,
-        needs_noise=eta > 0, eta=eta,
+        eta=eta,
     )  # fmt: skip
     denoiser = conditional_denoiser(prior, operator, y, sigma_y)
     return unguided.ddim(

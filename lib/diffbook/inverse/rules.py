@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, real, whole
 from diffbook.inverse.filters import Steps, compose
 from diffbook.inverse.gains import _wiener, ddim_coefficients, dps, kappa, levels
 from diffbook.inverse.problem import Problem, ratio
@@ -33,18 +34,17 @@ def dps_normalised(
     zeta_prime : float
         Weight of the paper; the official code's ``scale`` is twice as large.
     """
-    if not np.isfinite(zeta_prime) or zeta_prime < 0:
-        raise ValueError(f"zeta_prime must be finite and non-negative, got {zeta_prime!r}")
+    zeta_prime = real(zeta_prime, "zeta_prime", NON_NEGATIVE)
     ab = validate_alpha_bar(alpha_bar, allow_one=True)
     a, b, C2 = (v[:, 0] for v in ddim_coefficients(alpha_bar, eta))
     h2, power = np.abs(problem.h) ** 2, np.abs(problem.mu0) ** 2
     # x_s - E x_s|mean path = A1 (z - sqrt(ab_S) mu0) + A3 h* (y - h mu0) + injected noise.
     A1, A3, injected = np.ones(problem.lam.size), np.zeros(problem.lam.size), 0.0
-    weights = np.empty(len(a))
+    weights, slopes, S_y = np.empty(len(a)), problem.slope(ab[1:, None]), problem.S_y
     for s in range(len(a), 0, -1):
-        w = problem.slope(ab[s])
+        w = slopes[s - 1]
         spread = A1**2 * (1.0 + ab[-1] * power) + injected
-        residual2 = (1.0 - h2 * w * A3) ** 2 * problem.S_y + h2 * w**2 * spread
+        residual2 = (1.0 - h2 * w * A3) ** 2 * S_y + h2 * w**2 * spread
         weights[s - 1] = zeta_prime / np.sqrt(problem.count @ residual2)
         pull = 2.0 * weights[s - 1] * w
         G = a[s - 1] + (b[s - 1] - pull * h2) * w
@@ -54,9 +54,8 @@ def dps_normalised(
 
 def dps_constant(alpha_bar: ArrayLike, zeta: float) -> Array:
     """Return the same weight at every step, (S,)."""
-    if not np.isfinite(zeta) or zeta < 0:
-        raise ValueError(f"zeta must be finite and non-negative, got {zeta!r}")
-    return np.full(len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1, float(zeta))
+    zeta = real(zeta, "zeta", NON_NEGATIVE)
+    return np.full(len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1, zeta)
 
 
 def dps_literal(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Array:
@@ -104,8 +103,10 @@ def search(
 ) -> tuple[float, float]:
     """Minimise over one positive number: (where, value).
 
-    A grid of n points over its logarithm, then Brent's method in the best cell, to `xatol`.
+    A grid of n >= 3 points over its logarithm, then Brent's method in the best cell, to `xatol`.
     """
+    low, n, xatol = real(low, "low", POSITIVE), whole(n, "n", 3), real(xatol, "xatol", POSITIVE)
+    high = real(high, "high", f"({low}, inf)", "above low")
     grid = np.linspace(np.log(low), np.log(high), n)
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.nan_to_num([loss(np.exp(x)) for x in grid], nan=np.inf)
@@ -136,7 +137,7 @@ def affine(
     method: Callable[..., Steps], problem: Problem, alpha_bar: ArrayLike, **options: Any
 ) -> tuple[Steps, Steps]:
     """Split a method that is linear in its weights: ``steps(weights) = base + weights * slope``."""
-    S = len(np.asarray(alpha_bar)) - 1
+    S = len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1
     base = method(problem, alpha_bar, np.zeros(S), **options)
     one = method(problem, alpha_bar, np.ones(S), **options)
     parts = ((getattr(one, k), getattr(base, k)) for k in ("P", "Q", "Y", "C2"))

@@ -35,18 +35,6 @@ def test_product_with_the_jacobian_is_the_dense_one():
     assert not x0_hat.requires_grad
 
 
-def test_weights_a_step_are_checked_one_by_one():
-    assert guidance.per_step([1, 2.5], 2) == [1.0, 2.5]
-    for values, message in (
-        ([1.0], r"^weights must have shape \(2,\)"),
-        ([1.0, np.inf], r"^weights\[1\] = inf must be finite$"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            guidance.per_step(values, 2)
-    with pytest.raises(ValueError, match=r"^r2\[0\] = -1.0 must be finite and at least 0"):
-        guidance.per_step([-1.0, 1.0], 2, "r2", 0.0)
-
-
 def test_only_numpy_needs_the_jacobians_product():
     with pytest.raises(ValueError, match=r"^vjp is needed"):
         guidance.check_differentiable(np.zeros((1, 5)), None)

@@ -52,6 +52,15 @@ def test_motion_kernel_lies_along_its_direction():
     np.testing.assert_allclose(inv.motion_kernel(1, 30.0, 3), np.pad([[1.0]], 1), atol=1e-15)
 
 
+def test_shape_of_a_signal_is_one_or_two_sizes():
+    for given, expected in ((5, (5,)), ((np.int64(4), 6), (4, 6)), ([3], (3,))):
+        found = inv.signal_shape(given)
+        assert found == expected
+        assert all(type(n) is int for n in found)
+    with pytest.raises(ValueError, match=r"^size: got 2\.5, expected a whole number"):
+        inv.signal_shape((4, 2.5), "size")
+
+
 def test_box_kernel_is_a_mean():
     np.testing.assert_allclose(inv.box_kernel(4), 0.25)
     np.testing.assert_allclose(inv.box_kernel(3, 2), np.full((3, 3), 1 / 9))

@@ -141,11 +141,12 @@ def test_downsampling_takes_every_factorth_sample_of_the_blurred_signal():
 def test_operators_own_their_data():
     """What is derived from a mask or a transfer function is kept; the caller's array may change."""
     mask, h = np.array([True, False, True]), np.ones(4, dtype=np.complex128)
-    kept, blur = inv.Mask(mask), inv.Blur.from_transfer(h)
+    kept, blur, direct = inv.Mask(mask), inv.Blur.from_transfer(h), inv.Blur(h)
     mask[:], h[:] = False, 2.0
     np.testing.assert_array_equal(kept.forward(np.arange(3.0)), [0.0, 2.0])
     assert kept.mask.sum() == 2
     np.testing.assert_array_equal(blur.spectrum, np.ones(4))
+    np.testing.assert_array_equal(direct.spectrum, np.ones(4))
 
 
 def test_mask_keeps_row_major_order():
@@ -212,6 +213,18 @@ def test_adjoint_solve_against_dense_algebra(name):
     np.testing.assert_allclose(
         inv.adjoint_solve(op, r, 2.0, 0.0), inv.pinv(op, r) / 2.0, rtol=1e-12, atol=1e-12
     )
+
+
+def test_adjoint_solve_drops_no_weak_mode_while_b_is_positive():
+    """Against the closed form of each frequency; without b, modes below RCOND are dropped."""
+    h = np.array([1.0, 1e-9, 0.0, 1e-9])
+    op, r = inv.Blur.from_transfer(h), random((4,))
+    for b, kept in ((1e-16, h > 0), (0.0, h > inv.RCOND)):
+        gain = np.where(kept, h / np.where(kept, 2.0 * h**2 + b, 1.0), 0.0)
+        expected = np.fft.ifft(gain * np.fft.fft(r)).real
+        np.testing.assert_allclose(
+            inv.adjoint_solve(op, r, 2.0, b), expected, rtol=1e-12, atol=1e-12 * np.abs(gain).max()
+        )
 
 
 def test_adjoint_solve_keeps_single_precision_with_a_strong_blur():
@@ -297,56 +310,42 @@ GOOD = random((8,))
 BAD = [
     (r"^kernel must not be longer", lambda: inv.Blur.from_kernel(np.ones(9), 8)),
     (r"^kernel must not be longer", lambda: inv.Blur.from_kernel(np.ones((3, 5)), (4, 4))),
-    (r"^kernel must have 1 dim", lambda: inv.Blur.from_kernel(np.ones((3, 3)), 8)),
-    (r"^kernel must be .*finite", lambda: inv.Blur.from_kernel([1.0, np.nan], 8)),
-    (r"^shape must be one or two", lambda: inv.Blur.from_kernel(np.ones(3), (2, 3, 4))),
-    (r"^shape must be one or two", lambda: inv.identity((4, 0))),
+    (r"^kernel: expected 1 dim", lambda: inv.Blur.from_kernel(np.ones((3, 3)), 8)),
+    (r"^shape: .*one or two sizes", lambda: inv.Blur.from_kernel(np.ones(3), (2, 3, 4))),
+    (r"^shape: got 0", lambda: inv.identity((4, 0))),
     (r"^h must be Hermitian .*h\[1\]", lambda: inv.Blur.from_transfer([1.0, 1j, 0.2, 1j])),
     (r"^h must be Hermitian", lambda: inv.Blur.from_transfer([1.0, 0.5, 0.3j, 0.5])),
-    (r"^h must be .*finite", lambda: inv.Blur.from_transfer([1.0, np.inf])),
-    (r"^the shape of h", lambda: inv.Blur.from_transfer(1.0)),
+    (r"^h: expected 1 or 2 dimensions", lambda: inv.Blur.from_transfer(1.0)),
+    (r"^spectrum must be Hermitian", lambda: inv.Blur(np.array([1.0, 1j, 0.2, 1j]))),
     (r"^mask must be .*booleans.*int", lambda: inv.Mask(np.array([0, 1]))),
     (r"^mask must keep", lambda: inv.Mask(np.zeros(4, dtype=bool))),
     (r"^the shape of mask", lambda: inv.Mask(np.ones((2, 2, 2), dtype=bool))),
     (r"^factor must .*divide", lambda: inv.Downsampling(10, 3)),
     (r"^factor must .*divide", lambda: inv.Downsampling((6, 8), 3)),
-    (r"^factor must be at least 1", lambda: inv.Downsampling(8, 0)),
-    (r"^factor must be an integer", lambda: inv.Downsampling(8, 2.0)),
     (r"^blur must be for signals", lambda: inv.Downsampling(10, 2, BLUR)),
-    (r"^std must be positive", lambda: inv.gaussian_kernel(0.0)),
-    (r"^radius must", lambda: inv.gaussian_kernel(1.0, radius=-1)),
-    (r"^ndim must", lambda: inv.gaussian_kernel(1.0, 3)),
-    (r"^size must be at least 1", lambda: inv.box_kernel(0)),
-    (r"^size must be odd", lambda: inv.motion_kernel(2, 0.0, 4)),
-    (r"^length must lie", lambda: inv.motion_kernel(8, 0.0, 7)),
-    (r"^angle must be finite", lambda: inv.motion_kernel(3, np.nan, 7)),
-    (r"^std must be non-negative", lambda: inv.gaussian_transfer(8, -1.0)),
-    (r"^shift must be finite", lambda: inv.gaussian_transfer(8, 1.0, np.inf)),
+    (r"^std: got 0.0", lambda: inv.gaussian_kernel(0.0)),
+    (r"^ndim: got 3", lambda: inv.gaussian_kernel(1.0, 3)),
+    (r"^size: got 4, expected an odd", lambda: inv.motion_kernel(2, 0.0, 4)),
+    (r"^length: got 8, .* in \[1, 7\]", lambda: inv.motion_kernel(8, 0.0, 7)),
     (r"^x must end in the axes \(8,\)", lambda: BLUR.forward(np.ones((2, 7)))),
     (r"^x must be a real floating", lambda: BLUR.forward(np.ones(8, dtype=int))),
-    (r"^x must end in the axes \(5, 4\) of the mask", lambda: MASK.forward(np.ones((4, 5)))),
+    (r"^x must end in the axes \(5, 4\)", lambda: MASK.forward(np.ones((4, 5)))),
     (r"^y must end in the axes", lambda: MASK.adjoint(np.ones((2, 3)))),
-    (r"^y must end in the axes", lambda: inv.solve(BLUR, np.ones((2, 9)), 1.0, 1.0)),
-    (r"^a must be non-negative", lambda: inv.solve(BLUR, GOOD, -1.0, 1.0)),
-    (r"^b must be non-negative", lambda: inv.solve(BLUR, GOOD, 1.0, -1e-9)),
+    (r"^r must end in the axes", lambda: inv.solve(BLUR, np.ones((2, 9)), 1.0, 1.0)),
+    (r"^r must end in the axes", lambda: inv.adjoint_solve(BLUR, np.ones((2, 9)), 1.0, 1.0)),
+    (r"^u must end in the axes", lambda: inv.from_range(BLUR, np.ones((2, 9)))),
+    (r"^gain must have the last axes", lambda: inv.times(GOOD, np.ones(1))),
     (r"^a and b must", lambda: inv.adjoint_solve(BLUR, GOOD, 0.0, 0.0)),
-    (r"^a and b must", lambda: inv.adjoint_solve(BLUR, GOOD, 1.0, -1e-9)),
-    (r"^sigma_y must be non-negative", lambda: inv.measure(BLUR, GOOD, -0.1, GOOD)),
-    (r"^sigma_y must be non-negative", lambda: inv.measure(BLUR, GOOD, np.nan, GOOD)),
     (r"^noise is needed", lambda: inv.measure(BLUR, GOOD, 0.1)),
     (r"^noise must have shape \(3, 8\)", lambda: inv.measure(BLUR, GOOD, 0.1, GOOD[:1])),
-    (r"^sigma_y must", lambda: inv.check_measurement(BLUR, GOOD, -1.0)),
     (r"^y must end in the axes", lambda: inv.check_measurement(BLUR, GOOD[:, 1:], 0.1)),
-    (r"^y must be finite", lambda: inv.check_measurement(BLUR, GOOD / 0.0, 0.1)),
     (
         r"^y must be finite",
         lambda: inv.check_measurement(BLUR, as_torch(GOOD) * float("nan"), 0.1),
     ),
-    (r"^y must be a real floating", lambda: inv.check_measurement(BLUR, GOOD + 0j, 0.1)),
 ]
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize(("message", "call"), BAD)
 def test_bad_input_is_refused_by_name(message, call):
     with pytest.raises(ValueError, match=message):

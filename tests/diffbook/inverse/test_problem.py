@@ -136,24 +136,21 @@ def test_bins_get_close_to_all_modes():
         assert q.lam.size < n_bins**2
     assert gap[2] < 1e-3 < gap[0] < 0.2
     assert ps.binned(p, 1).lam.size == 1
+    # Far below the noise nothing is told apart.
+    weak = [1.0, 1e-5, 1e-6]
+    assert ps.binned(ps.make_problem(weak, 1.0, 1.0), 50).lam.size == 2
+    assert ps.binned(ps.make_problem(weak, 1.0, 1e-6), 50).lam.size == 3
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("prior", ([1.0, -1.0], 1.0, 0.1)),
-        ("prior", ([1.0, np.nan], 1.0, 0.1)),
-        ("prior", ([], 1.0, 0.1)),
         ("prior", (GaussianPrior.from_covariance(np.diag([1.0, 2.0, 3.0])), 1.0, 0.1)),
         ("h", ([1.0, 2.0], [1.0, 2.0, 3.0], 0.1)),
-        ("h", ([1.0, 2.0], [1.0, np.inf], 0.1)),
-        ("sigma_y", ([1.0, 2.0], 1.0, -0.1)),
-        ("sigma_y", ([1.0, 2.0], 1.0, np.nan)),
         ("mu0", ([1.0, 2.0], 1.0, 0.1, [0.0, 1.0, 2.0])),
-        ("mu0", ([1.0, 2.0], 1.0, 0.1, np.inf)),
         ("mu0", (GaussianPrior.from_spectrum(np.ones(3)), 1.0, 0.1, 0.5)),
     ],
 )
-def test_bad_problems_are_refused(name, arguments):
+def test_what_does_not_fit_together_is_refused(name, arguments):
     with pytest.raises(ValueError, match=rf"^{name}"):
         ps.make_problem(*arguments)

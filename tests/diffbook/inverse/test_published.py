@@ -37,6 +37,7 @@ from diffbook.inverse.operators import (
 )
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
+from diffbook.samplers import protocol
 from diffbook.schedules.families import ddpm_respaced
 
 GRADIENT = ("dps", "pigdm", "mcg")
@@ -594,8 +595,10 @@ def test_mcg_with_an_invertible_blur_is_the_inverse_filter():
 @pytest.mark.parametrize("name", [*METHODS, "normalised", "ideal"])
 def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
     """The meta device stands in for a GPU: it has no values, and refuses tensors of the CPU."""
-    for module in (guidance, conditional):  # whether y is finite cannot be asked there
+    for module in (guidance, conditional):  # whether values are finite cannot be asked there
         monkeypatch.setattr(module, "check_measurement", lambda *arguments: None)
+    monkeypatch.setattr(guidance, "_finite", lambda *arguments: None)
+    monkeypatch.setattr(protocol, "check_state", lambda *arguments: None)
     op = {**DENSE, "blur": Blur.from_transfer(TRANSFERS["image"])}[operator]
     prior = problem_prior(op.shape)
     prior = ChannelPriors(np.eye(3), (prior,) * 3) if channels else prior
@@ -829,20 +832,19 @@ BAD = [
     ({"y": Y * np.nan}, METHODS, r"^y must be finite"),
     ({"y": Y.astype(np.float32)}, METHODS, r"^y must have .*dtype float64.*float32"),
     ({"y": torch.tensor(Y)}, METHODS, r"^y must have .*torch.float64"),
-    ({"sigma_y": -0.1}, METHODS, r"^sigma_y must be non-negative"),
-    ({"sigma_y": np.nan}, METHODS, r"^sigma_y must be non-negative"),
-    ({"weights": np.ones(S + 1)}, METHODS, r"^weights must have shape \(6,\)"),
-    ({"weights": 1.0}, METHODS, r"^weights must have shape \(6,\)"),
-    ({"weights": [1, 1, 1, np.nan, 1, 1]}, METHODS, r"^weights\[3\] = nan must be finite"),
-    ({"weights": -np.ones(S)}, ("diffpir",), r"^weights\[0\] = -1.0 must be .*at least 0"),
+    ({"sigma_y": -0.1}, METHODS, r"^sigma_y: got -0.1, expected a number in \[0, inf\)"),
+    ({"weights": np.ones(S + 1)}, METHODS, r"^weights: expected shape \(6,\)"),
+    ({"weights": 1.0}, METHODS, r"^weights: expected shape \(6,\)"),
+    ({"weights": [1, 1, 1, -1, 1, 1]}, METHODS, r"^weights\[3\] = -1: expected .* in \[0, inf\)"),
+    ({"weights": np.ones(S) + 0j}, METHODS, r"^weights: expected real numbers, got dtype complex"),
+    ({"rcond": 2.0}, ("mcg", "ddnm", "ddnm_plus", "ddrm"), r"^rcond: got 2.0, .* in \[0, 1\)"),
     ({"noise": None}, METHODS, r"^noise is needed"),
     ({"noise_y": None}, ("mcg",), r"^noise_y is needed"),
-    ({"eta": 1.1}, [m for m in METHODS if m != "diffpir"], r"^eta must lie in \[0, 1\]"),
-    ({"eta": np.nan}, [m for m in METHODS if m != "diffpir"], r"^eta must lie in \[0, 1\]"),
-    ({"eta_b": -0.1}, ("ddrm",), r"^eta_b must lie"),
-    ({"zeta": 2.0}, ("diffpir",), r"^zeta must lie"),
-    ({"r2": np.ones(S - 1)}, ("pigdm",), r"^r2 must have shape"),
-    ({"r2": np.zeros(S)}, ("pigdm",), r"^r2\[0\] = 0.0 must be"),
+    ({"eta": 1.1}, [m for m in METHODS if m != "diffpir"], r"^eta: got 1.1, .* in \[0, 1\]"),
+    ({"eta_b": -0.1}, ("ddrm",), r"^eta_b: got -0.1"),
+    ({"zeta": 2.0}, ("diffpir",), r"^zeta: got 2.0"),
+    ({"r2": np.ones(S - 1)}, ("pigdm",), r"^r2: expected shape"),
+    ({"r2": np.zeros(S)}, ("pigdm",), r"^r2\[0\] = 0.0: expected"),
     ({"vjp": None}, GRADIENT, r"^vjp is needed for NumPy"),
 ]
 
@@ -864,8 +866,6 @@ def test_ideal_and_the_conditional_denoiser_refuse_what_does_not_fit():
     fixed = {"operator": operator, "sigma_y": 0.1}
     for arguments, message in (
         ({"y": Y[:2]}, r"^y must have shape \(3"),
-        ({"y": Y, "sigma_y": -1.0}, r"^sigma_y must"),
-        ({"y": Y, "eta": 2.0}, r"^eta must"),
         ({"y": Y, "eta": 0.5}, r"^noise is needed"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -900,8 +900,6 @@ def test_normalised_rule():
     np.testing.assert_allclose(rule(1, np.array([2.0, 0.5])), [0.15, 0.6])
     assert np.all(np.isfinite(rule(1, np.zeros(2, dtype=np.float32))))
     assert rule(1, torch.ones(2, dtype=torch.float32)).dtype == torch.float32
-    with pytest.raises(ValueError, match=r"^zeta_prime must be finite"):
-        zs.normalised(np.inf)
 
 
 def test_measurements_made_here_are_restored():

@@ -40,14 +40,15 @@ def test_mean_field_norm_is_the_root_mean_square_residual(eta):
                   lambda s: rng.standard_normal((10, n)), measured, eta=eta)  # fmt: skip
 
 
-def test_rules_of_the_literature():
+@pytest.mark.parametrize("eta", [0.0, 0.6])
+def test_rules_of_the_literature(eta):
     p, ab = setting("A", 7)
     sigma2 = (1.0 - ab[1:]) / ab[1:]
-    kappa = gains.kappa(ab)
+    kappa = gains.kappa(ab, eta)
     np.testing.assert_array_equal(inverse.dps_constant(ab, 0.3), np.full(7, 0.3))
-    np.testing.assert_allclose(inverse.dps_literal(p, ab), kappa / 0.02, rtol=1e-12)
+    np.testing.assert_allclose(inverse.dps_literal(p, ab, eta=eta), kappa / 0.02, rtol=1e-12)
     np.testing.assert_allclose(
-        inverse.dps_annealed(p, ab), kappa / (2 * (0.01 + sigma2)), rtol=1e-12
+        inverse.dps_annealed(p, ab, eta=eta), kappa / (2 * (0.01 + sigma2)), rtol=1e-12
     )
     np.testing.assert_allclose(
         gains.pigdm_published(ab), np.sqrt(ab[1:]) * (1 - ab[1:]), rtol=1e-12
@@ -72,26 +73,37 @@ def test_one_dimensional_searches_find_their_minimum(search, name, S, eta):
         return w2(p, ab, gains.dps(p, ab, weights, eta=eta))
 
     assert value(zeta) == pytest.approx(best, rel=1e-12)
-    for factor in (0.99, 1.01):
+    for factor in (0.99, 0.9999, 1.0001, 1.01):
         assert value(factor * zeta) > best
     for z in np.geomspace(1e-3, 30.0, 40):
         assert value(z) >= best * (1.0 - 1e-12)
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.9])
 @pytest.mark.parametrize("name", "ABC")
-def test_reference_weight_is_an_average_of_exact_weights(name):
+def test_reference_weight_is_an_average_of_exact_weights(name, eta):
     p, ab = setting(name, 25)
-    exact = gains.kappa(ab)[:, None] / 2.0 / (0.0 + p.sigma_y**2 + np.abs(p.h) ** 2 * np.stack(
+    exact = gains.kappa(ab, eta)[:, None] / 2.0 / (0.0 + p.sigma_y**2 + np.abs(p.h) ** 2 * np.stack(
         [p.var_x0(v) for v in ab[1:]]))  # fmt: skip
-    got = inverse.reference(p, ab)
+    got = inverse.reference(p, ab, eta=eta)
     assert np.all(got <= exact.max(axis=1) * (1.0 + 1e-12))
-    cap = 0.5 * inverse.stability_bound(p, ab)
+    cap = 0.5 * inverse.stability_bound(p, ab, eta=eta)
     free = got < cap * (1.0 - 1e-9)
     assert np.all(got <= cap * (1.0 + 1e-12))
     assert np.all(got[free] >= exact.min(axis=1)[free])
-    for s in np.flatnonzero(free):
+    for s in range(25):
         share = p.slope(ab[s + 1]) ** 2 * np.abs(p.h) ** 2 * p.S_y
-        assert got[s] == pytest.approx(np.average(exact[s], weights=share), rel=1e-12)
+        average = np.average(exact[s], weights=share)
+        assert got[s] == pytest.approx(min(average, cap[s]), rel=1e-12)
+
+
+def test_reference_weight_is_capped_at_half_the_stability_bound():
+    """One strong mode sets the bound, many weak ones the average; the bound depends on eta."""
+    p, ab = ps.make_problem(np.r_[1.0, np.full(200, 0.05)], 1.0, 0.02), oracle.schedule(10)
+    capped = [inverse.reference(p, ab, eta=eta)[1] for eta in (0.8, 0.9)]
+    expected = [0.5 * inverse.stability_bound(p, ab, eta=eta)[1] for eta in (0.8, 0.9)]
+    np.testing.assert_allclose(capped, expected, rtol=1e-12)
+    assert capped[0] != capped[1]
 
 
 def test_reference_and_normalised_weights_have_different_shapes():

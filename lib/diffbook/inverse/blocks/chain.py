@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, choice, real
 from diffbook.inverse.blocks.gains import diffpir_family, dps_family, inner, pigdm_family, slopes
 from diffbook.inverse.blocks.problem import BlockProblem, adjoint
 from diffbook.inverse.design import Cap
@@ -43,8 +44,7 @@ class Chain:
 
     def __init__(self, problem: BlockProblem, alpha_bar: ArrayLike, method: Method = "dps") -> None:
         families = {"dps": dps_family, "pigdm": pigdm_family, "diffpir": diffpir_family}
-        if method not in families:
-            raise ValueError(f"method must be one of {sorted(families)}, got {method!r}")
+        choice(method, "method", families)
         ab = validate_alpha_bar(alpha_bar, allow_one=True)
         a, b, _ = ddim_coefficients(ab, 0.0)
         self.problem, self.alpha_bar, self.method, self.S = problem, ab, method, len(a)
@@ -122,8 +122,7 @@ class Chain:
         one over the largest eigenvalue of the guidance part relative to ``a + b W`` (``+ 1``).
         DiffPIR's G has the eigenvalues of a positive matrix for any weight: no bound.
         """
-        if cap not in ("no-overshoot", "stability"):
-            raise ValueError(f"cap must be 'no-overshoot' or 'stability', got {cap!r}")
+        choice(cap, "cap", ("no-overshoot", "stability"))
         if self.method == "diffpir":
             return np.full(self.S, np.inf)
         unit = self.family.filters(np.ones(self.S))[0]
@@ -137,8 +136,7 @@ class Chain:
 
     def normalised(self, zeta_prime: float) -> Array:
         """DPS's rule ``zeta'/|r_s|`` with ``|r_s|`` replaced by ``sqrt(E |r_s|^2)``, (S,)."""
-        if not np.isfinite(zeta_prime) or zeta_prime < 0:
-            raise ValueError(f"zeta_prime must be finite and non-negative, got {zeta_prime!r}")
+        zeta_prime = real(zeta_prime, "zeta_prime", NON_NEGATIVE)
         p, g = self.problem, self.H.shape[2]
 
         def rule(R: NDArray) -> float:

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import real
 from diffbook.inverse.blocks.chain import Chain, Method
 from diffbook.inverse.blocks.gains import inner
 from diffbook.inverse.blocks.problem import BlockProblem, adjoint, merged
 from diffbook.inverse.design import Cap, WeightDesign, check_search, descend, more_starts
+from diffbook.inverse.gains import check_weights
 from diffbook.inverse.rules import search
 
 Array = NDArray[np.float64]
@@ -77,13 +79,8 @@ def design_weights(
     Returns
     -------
     WeightDesign
-
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault.
     """
-    check_search(cap, tikhonov, n_random, rng)
+    check_search(cap, tikhonov, n_random, rng, max_iter)
     chain = Chain(merged(problem), alpha_bar, method)
     reference = chain.reference()
     if not np.all(reference > 0):
@@ -179,13 +176,9 @@ def trimmed(
     A designed weight may push states far beyond the power of noisy data, where a network was never
     trained; trimmed weights keep them there. Parameters are those of `state_power`.
 
-    Raises
-    ------
-    ValueError
-        If ``slack < 1``: no weights take power away from noisy data.
+    A slack below 1 is refused: no weights take power away from noisy data.
     """
-    if not slack >= 1.0:
-        raise ValueError(f"slack: got {slack}, expected at least 1 (the power of noisy data)")
+    slack = real(slack, "slack", "[1, inf)", "1 is the power of noisy data")
     return _walk(problem, alpha_bar, weights, slack)[0]
 
 
@@ -195,7 +188,7 @@ def _walk(
     """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
     problem, alpha_bar = merged(problem), np.asarray(alpha_bar)
     chain = Chain(problem, alpha_bar)
-    used, power = np.array(weights, dtype=np.float64), np.empty(chain.S)
+    used, power = check_weights(weights, chain.S)[:, 0].copy(), np.empty(chain.S)
     m, r, g = chain.H.shape
     total = float(problem.count @ problem.lam.sum(1))
 

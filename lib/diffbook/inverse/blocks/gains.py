@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, real, reals
 from diffbook.inverse.blocks.problem import BlockProblem, adjoint
 from diffbook.inverse.gains import (
     check_weights,
@@ -109,7 +110,7 @@ def diffpir(
 
     Source: Zhu et al. 2023 (arXiv 2305.08995), Algorithm 1.
     """
-    coefficients = fraction_coefficients(alpha_bar, zeta, "zeta")
+    coefficients = fraction_coefficients(alpha_bar, real(zeta, "zeta", "[0, 1]"))
     family = diffpir_family(problem, alpha_bar, coefficients[1])
     return _gains(problem, coefficients, family, weights)
 
@@ -121,9 +122,9 @@ def ddnm(
 
     Source: Wang, Yu, Zhang 2023 (arXiv 2212.00490), Algorithm 1.
     """
-    coefficients = fraction_coefficients(alpha_bar, eta, "eta")
-    s2 = problem.svd[1] ** 2
-    inverse = ratio(s2 > rcond**2 * s2.max(), s2)
+    coefficients = fraction_coefficients(alpha_bar, real(eta, "eta", "[0, 1]") ** 2)
+    s2, rcond = problem.svd[1] ** 2, real(rcond, "rcond", "[0, 1)")
+    inverse = np.where(s2 > rcond**2 * s2.max(), ratio(1.0, s2), 0.0)
     root = np.sqrt(levels(alpha_bar)[1].ravel())
     family = _linear(np.ones((len(root), *problem.lam.shape)), inverse[None])
     return _gains(problem, coefficients, family, root)
@@ -164,7 +165,8 @@ def pigdm_family(problem: BlockProblem, alpha_bar: ArrayLike) -> Family:
 def diffpir_family(problem: BlockProblem, alpha_bar: ArrayLike, b: Array) -> Family:
     """DiffPIR: ``L = 1`` and ``f = b / (s^2 + lambda sigma_y^2 / sigma^2)``; b is a column (S, 1)."""
     noise2 = (problem.sigma_y / levels(alpha_bar)[2][..., None]) ** 2
-    s2, b = problem.svd[1] ** 2, b[..., None]
+    s2 = problem.svd[1] ** 2
+    b = reals(b, "b", NON_NEGATIVE, shape=(len(noise2), 1))[..., None]
 
     def filters(weights: Array) -> tuple[Array, Array]:
         f = ratio(1.0, s2 + weights[:, None, None] * noise2)
@@ -266,6 +268,8 @@ class BlockTransfer:
 
 def inner(problem: BlockProblem, A: NDArray, B: NDArray) -> float:
     """``Re tr A B*`` over all blocks."""
+    if A.shape != B.shape or A.shape[:1] != problem.count.shape:
+        raise ValueError(f"A and B must be alike, one matrix a block, got {A.shape} and {B.shape}")
     return float(np.einsum("m,mij,mij->", problem.count, A, np.conj(B)).real)
 
 

@@ -18,6 +18,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, real, reals, whole
+from diffbook.inverse._spectra import spectrum
 from diffbook.inverse.problem import ratio
 from diffbook.priors.gaussian import GaussianPrior
 
@@ -42,11 +44,6 @@ class BlockProblem:
         Number of blocks that each entry stands for.
     modes : ndarray of int, shape (m, g)
         Flat index, in the prior's eigenbasis, of every mode (of one of the blocks, if merged).
-
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault.
     """
 
     lam: Array
@@ -57,21 +54,14 @@ class BlockProblem:
     modes: NDArray[np.int_]
 
     def __post_init__(self) -> None:
-        lam, H = self.lam, self.H
-        if lam.ndim != 2 or lam.size == 0 or not np.all(np.isfinite(lam)) or np.any(lam < 0):
-            raise ValueError("lam must be (m, g), finite and non-negative")
-        if H.ndim != 3 or (H.shape[0], H.shape[2]) != lam.shape or H.shape[1] == 0:
-            raise ValueError(f"H must be (m, q, g) with (m, g) = {lam.shape}, got {H.shape}")
-        if not np.all(np.isfinite(H)):
-            raise ValueError("H must be finite")
-        if self.mu0.shape != lam.shape or not np.all(np.isfinite(self.mu0)):
-            raise ValueError(f"mu0 must be finite, of shape {lam.shape}, got {self.mu0.shape}")
-        if not np.isfinite(self.sigma_y) or self.sigma_y < 0:
-            raise ValueError(f"sigma_y must be finite and non-negative, got {self.sigma_y!r}")
-        if self.count.shape != lam.shape[:1] or not np.all(self.count > 0):
-            raise ValueError(f"count must be positive, of shape {lam.shape[:1]}")
-        if self.modes.shape != lam.shape:
-            raise ValueError(f"modes must have shape {lam.shape}, got {self.modes.shape}")
+        m, g = reals(self.lam, "lam", NON_NEGATIVE, ndim=2).shape
+        spectrum(self.H, "H", shape=(m, *np.shape(self.H)[1:2], g))
+        spectrum(self.mu0, "mu0", shape=(m, g))
+        object.__setattr__(self, "sigma_y", real(self.sigma_y, "sigma_y", NON_NEGATIVE))
+        reals(self.count, "count", POSITIVE, shape=(m,))
+        reals(self.modes, "modes", NON_NEGATIVE, shape=(m, g))
+        if self.modes.dtype.kind not in "iu":
+            raise ValueError(f"modes must be whole numbers, got dtype {self.modes.dtype}")
 
     @property
     def d(self) -> int:
@@ -118,11 +108,13 @@ class BlockProblem:
 
     def slope(self, alpha_bar_t: float) -> Array:
         """Slope of the denoiser, ``w = sqrt(ab) lam / (ab lam + 1 - ab)``, (m, g)."""
-        return ratio(np.sqrt(alpha_bar_t) * self.lam, alpha_bar_t * self.lam + 1.0 - alpha_bar_t)
+        ab = real(alpha_bar_t, "alpha_bar_t", "[0, 1]")
+        return ratio(np.sqrt(ab) * self.lam, ab * self.lam + 1.0 - ab)
 
     def var_x0(self, alpha_bar_t: float) -> Array:
         """``Var(x0 | x_t) = lam (1 - ab) / (ab lam + 1 - ab)``, (m, g)."""
-        return ratio(self.lam * (1.0 - alpha_bar_t), alpha_bar_t * self.lam + 1.0 - alpha_bar_t)
+        ab = real(alpha_bar_t, "alpha_bar_t", "[0, 1]")
+        return ratio(self.lam * (1.0 - ab), ab * self.lam + 1.0 - ab)
 
 
 def adjoint(A: NDArray) -> NDArray:
@@ -133,10 +125,8 @@ def adjoint(A: NDArray) -> NDArray:
 def _transfer(transfer: ArrayLike | None, prior: GaussianPrior) -> NDArray:
     if prior.basis is not None:
         raise ValueError("prior must be stationary (diagonal in the Fourier basis)")
-    h = np.ones(prior.shape) if transfer is None else np.asarray(transfer)
-    if h.shape != prior.shape or not np.all(np.isfinite(h)):
-        raise ValueError(f"transfer must be finite, of shape {prior.shape}, got {h.shape}")
-    return h
+    transfer = np.ones(prior.shape) if transfer is None else transfer
+    return spectrum(transfer, "transfer", shape=prior.shape)
 
 
 def from_blur(
@@ -157,7 +147,7 @@ def from_blur(
     d = prior.d
     return BlockProblem(
         prior.lam.reshape(d, 1), h.reshape(d, 1, 1), prior.mu0_spectral.reshape(d, 1),
-        float(sigma_y), np.ones(d), np.arange(d)[:, None],
+        sigma_y, np.ones(d), np.arange(d)[:, None],
     )  # fmt: skip
 
 
@@ -188,9 +178,7 @@ def from_downsampling(
     BlockProblem
         Block k belongs to the k-th (row-major) frequency of the coarse grid.
     """
-    h = _transfer(transfer, prior)
-    if isinstance(factor, bool) or not isinstance(factor, (int, np.integer)) or factor < 1:
-        raise ValueError(f"factor must be an integer of at least 1, got {factor!r}")
+    h, factor = _transfer(transfer, prior), whole(factor, "factor")
     if any(n % factor for n in prior.shape):
         raise ValueError(f"factor must divide every size of {prior.shape}, got {factor}")
     n = len(prior.shape)
@@ -204,7 +192,7 @@ def from_downsampling(
         grouped(prior.lam),
         grouped(h)[:, None] / factor ** (n / 2),
         grouped(prior.mu0_spectral),
-        float(sigma_y),
+        sigma_y,
         np.ones(prior.d // factor**n),
         grouped(np.arange(prior.d)),
     )
@@ -244,13 +232,11 @@ def from_matrix(prior: GaussianPrior, H: ArrayLike, sigma_y: float = 0.1) -> Blo
     BlockProblem
         In the basis of `real_basis`; measurements stay in the signal domain.
     """
-    H = np.asarray(H, dtype=np.float64)
-    if H.ndim != 2 or H.shape[1] != prior.d or len(H) == 0:
-        raise ValueError(f"H must be (q, {prior.d}) for signals of {prior.shape}, got {H.shape}")
+    H = reals(H, "H", shape=(*np.shape(H)[:1], prior.d))
     basis = real_basis(prior)
     return BlockProblem(
         prior.lam.reshape(1, -1), (H @ basis)[None], prior.mu0.reshape(1, -1) @ basis,
-        float(sigma_y), np.ones(1), np.arange(prior.d)[None],
+        sigma_y, np.ones(1), np.arange(prior.d)[None],
     )  # fmt: skip
 
 
@@ -272,9 +258,8 @@ def mean_field_mask(prior: GaussianPrior, p_keep: float, sigma_y: float = 0.1) -
     sigma_y : float
         Standard deviation of the measurement noise.
     """
-    if not 0.0 < p_keep <= 1.0:
-        raise ValueError(f"p_keep must lie in (0, 1], got {p_keep!r}")
-    return from_blur(prior, np.full(prior.shape, np.sqrt(p_keep)), sigma_y)
+    root = np.sqrt(real(p_keep, "p_keep", "(0, 1]"))
+    return from_blur(prior, np.full(prior.shape, root), sigma_y)
 
 
 def merged(problem: BlockProblem) -> BlockProblem:

@@ -70,6 +70,19 @@ def test_noiseless_measurement():
     assert np.isfinite(bs.compose(p, AB, bs.pigdm(p, AB)).w2_squared)
 
 
+def test_weak_measurements_count_as_long_as_there_is_little_noise():
+    """A number that sees its mode a thousand times weaker than another does."""
+    h, lam, sigma_y = np.array([1.0, 1e-3]), np.array([2.0, 3.0]), 1e-4
+    p = bl.BlockProblem(
+        lam[None], np.diag(h)[None], np.zeros((1, 2)), sigma_y, np.ones(1), np.array([[0, 1]])
+    )
+    gain = lam * h / (h**2 * lam + sigma_y**2)
+    np.testing.assert_allclose(p.K[0], np.diag(gain), rtol=1e-9)
+    np.testing.assert_allclose(
+        p.Sp[0], np.diag(lam * sigma_y**2 / (h**2 * lam + sigma_y**2)), rtol=1e-9
+    )
+
+
 def test_merging_uses_the_symmetries():
     sizes = {}
     for beta, mean in ((2.0, 0.0), (2.0, 1.5)):
@@ -116,28 +129,21 @@ def test_mean_field_has_the_average_data_term():
 PRIOR = lorentzian(8)
 GENERAL = CASES["wide"].prior
 P = bl.from_downsampling(PRIOR, 2, None, 0.1)
-NAN = np.full(8, np.nan)
 
 
 @pytest.mark.parametrize(
     ("call", "name"),
     [
         (lambda: bl.from_blur(PRIOR, np.ones(7), 0.1), "transfer"),
-        (lambda: bl.from_blur(PRIOR, NAN, 0.1), "transfer"),
-        (lambda: bl.from_blur(PRIOR, None, -0.1), "sigma_y"),
-        (lambda: bl.from_blur(PRIOR, None, np.nan), "sigma_y"),
         (lambda: bl.from_blur(GENERAL, None, 0.1), "prior"),
         (lambda: bl.from_downsampling(GENERAL, 2), "prior"),
         (lambda: bl.from_downsampling(PRIOR, 3), "factor"),
-        (lambda: bl.from_downsampling(PRIOR, 2.0), "factor"),
         (lambda: bl.from_downsampling(PRIOR, True), "factor"),
-        (lambda: bl.from_downsampling(PRIOR, 0), "factor"),
-        (lambda: bl.from_matrix(PRIOR, np.eye(7), 0.1), "H must"),
-        (lambda: bl.from_matrix(PRIOR, np.zeros((0, 8)), 0.1), "H must"),
-        (lambda: bl.from_matrix(PRIOR, np.eye(8) * np.nan, 0.1), "H must"),
+        (lambda: bl.from_matrix(PRIOR, np.eye(7), 0.1), "H: expected shape"),
+        (lambda: bl.from_matrix(PRIOR, 1.0, 0.1), "H: expected shape"),
         (lambda: bl.mean_field_mask(PRIOR, 0.0), "p_keep"),
         (lambda: bl.mean_field_mask(PRIOR, 1.1), "p_keep"),
-        (lambda: replace(P, lam=-P.lam), "lam"),
+        (lambda: replace(P, H=P.H[:, 0]), "H: expected shape"),
         (lambda: replace(P, mu0=P.mu0[:, :1]), "mu0"),
         (lambda: replace(P, count=P.count[:1]), "count"),
         (lambda: replace(P, modes=P.modes[:1]), "modes"),
