@@ -87,15 +87,16 @@ def reals(
     return found.astype(np.float64, copy=False)
 
 
-def complexes(
-    values: ArrayLike, name: str, *, shape: tuple[int, ...] | None = None
-) -> NDArray[np.float64] | NDArray[np.complex128]:
-    """Return an array of finite numbers, not empty: float64, or complex where they are."""
+def complexes(values: ArrayLike, name: str, **form: Any) -> NDArray:
+    """Return an array of finite numbers, not empty: float64, or complex where they are.
+
+    `form` is `ndim`, `shape` or `hint` of `reals`.
+    """
     if not np.iscomplexobj(values):
-        return reals(values, name, shape=shape)
+        return reals(values, name, **form)
     found = np.asarray(values)
     for part in (found.real, found.imag):
-        reals(part, name, shape=shape)
+        reals(part, name, **form)
     return found
 
 

@@ -1,28 +1,16 @@
-"""Checks of spectra: finite numbers, real or complex, one for each mode of a signal."""
+"""Checks of transfer functions: one number for each mode of a signal."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._checks import reals
-
-
-def spectrum(values: ArrayLike, name: str, **form: Any) -> NDArray:
-    """Return finite numbers, not empty, real ones in float64; `form` as in `reals`."""
-    if not np.iscomplexobj(values):
-        return reals(values, name, **form)
-    found = np.asarray(values)
-    reals(found.real, name, **form)
-    reals(found.imag, name, **form)
-    return found
+from diffbook._checks import complexes
 
 
 def hermitian(values: ArrayLike, name: str) -> NDArray[np.complex128]:
     """Return a copy of a transfer function (d,) or (h, w); refuse one that makes real signals complex."""
-    h = np.array(spectrum(values, name, ndim=(1, 2)), dtype=np.complex128)
+    h = np.array(complexes(values, name, ndim=(1, 2)), dtype=np.complex128)
     gap = np.abs(h - np.conj(mirrored(h)))
     if gap.max() > 1e-10 * np.abs(h).max():
         k = tuple(int(i) for i in np.argwhere(gap == gap.max())[0])

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-from diffbook._checks import reals, whole
-from diffbook.inverse._spectra import hermitian, mirrored, spectrum
+from diffbook._checks import complexes, reals, whole
+from diffbook.inverse._spectra import hermitian, mirrored
 from diffbook.inverse.problem import Problem, make_problem
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules.levels import validate_alpha_bar
@@ -225,7 +225,7 @@ def run(
     if noise is None and np.any(steps.C2):
         raise ValueError("noise is needed: these steps inject noise")
     shape = (*np.shape(y)[:1], problem.lam.size)
-    y, x_S = spectrum(y, "y", shape=shape), spectrum(x_S, "x_S", shape=shape)
+    y, x_S = complexes(y, "y", shape=shape), complexes(x_S, "x_S", shape=shape)
     x = steps.start_y * y + np.sqrt(steps.start_var) * x_S
     for s in range(len(alpha_bar) - 1, 0, -1):
         w = problem.slope(alpha_bar[s])

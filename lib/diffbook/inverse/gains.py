@@ -20,8 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._checks import NON_NEGATIVE, real, reals, whole
-from diffbook.inverse._spectra import spectrum
+from diffbook._checks import NON_NEGATIVE, complexes, real, reals, whole
 from diffbook.inverse.filters import Steps
 from diffbook.inverse.problem import Problem, ratio
 from diffbook.samplers.transfer import step_coefficients
@@ -293,7 +292,7 @@ def mcg(
 
 def pseudo_inverse(h: ArrayLike, rcond: float) -> NDArray:
     """``1 / h``, and 0 where ``|h|`` is at most `rcond` (in [0, 1)) times its maximum."""
-    h, rcond = spectrum(h, "h"), real(rcond, "rcond", "[0, 1)")
+    h, rcond = complexes(h, "h"), real(rcond, "rcond", "[0, 1)")
     return np.divide(1.0, h, out=np.zeros_like(h), where=np.abs(h) > rcond * np.abs(h).max())
 
 

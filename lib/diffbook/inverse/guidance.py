@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from diffbook._checks import real, whole
 from diffbook.inverse.exact import Vjp
 from diffbook.inverse.gains import check_weights
-from diffbook.inverse.operators import Degradation, _checked, _finite, check_measurement
+from diffbook.inverse.operators import Degradation, _checked, check_measurement
 from diffbook.samplers import protocol
 from diffbook.samplers.protocol import Callback, Denoiser, Noise, Result, Sampler
 from diffbook.samplers.transfer import step_coefficients
@@ -81,7 +81,6 @@ def prepare(
     """
     levels = validate_alpha_bar(alpha_bar, allow_one=True).tolist()
     protocol.check_state(x_T)
-    _finite(x_T, "x_T")
     cut = x_T.ndim - len(operator.shape)
     if cut < 1 or tuple(x_T.shape[cut:]) != tuple(operator.shape):
         raise ValueError(

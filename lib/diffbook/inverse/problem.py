@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._checks import NON_NEGATIVE, real, reals, whole
-from diffbook.inverse._spectra import spectrum
+from diffbook._checks import NON_NEGATIVE, complexes, real, reals, whole
 from diffbook.priors.gaussian import GaussianPrior
 
 Array = NDArray[np.float64]
@@ -82,12 +81,12 @@ class Problem:
 
     def mean_given(self, y: ArrayLike) -> NDArray:
         """Posterior mean of measurements (n, m)."""
-        return self.mu0 + self.K * (spectrum(y, "y") - self.h * self.mu0)
+        return self.mu0 + self.K * (complexes(y, "y") - self.h * self.mu0)
 
 
 def ratio(a: ArrayLike, b: ArrayLike) -> NDArray:
     """Divide by b >= 0, with 0 where b = 0: a mode that is neither present nor measured."""
-    a, b = np.broadcast_arrays(spectrum(a, "a"), reals(b, "b", "[0, inf]"))
+    a, b = np.broadcast_arrays(complexes(a, "a"), reals(b, "b", "[0, inf]"))
     return np.divide(a, b, out=np.zeros(a.shape, np.result_type(a, b)), where=b > 0)
 
 
@@ -116,7 +115,7 @@ def make_problem(
     else:
         lam = reals(prior, "prior", NON_NEGATIVE, hint="variances")
     h, mu0 = (
-        spectrum(value, name, shape=lam.shape if np.ndim(value) else ())
+        complexes(value, name, shape=lam.shape if np.ndim(value) else ())
         for name, value in (("h", h), ("mu0", mu0))
     )
     sigma_y = real(sigma_y, "sigma_y", NON_NEGATIVE)

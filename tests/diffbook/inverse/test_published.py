@@ -597,7 +597,6 @@ def test_tensors_stay_on_their_device(name, operator, channels, monkeypatch):
     """The meta device stands in for a GPU: it has no values, and refuses tensors of the CPU."""
     for module in (guidance, conditional):  # whether values are finite cannot be asked there
         monkeypatch.setattr(module, "check_measurement", lambda *arguments: None)
-    monkeypatch.setattr(guidance, "_finite", lambda *arguments: None)
     monkeypatch.setattr(protocol, "check_state", lambda *arguments: None)
     op = {**DENSE, "blur": Blur.from_transfer(TRANSFERS["image"])}[operator]
     prior = problem_prior(op.shape)

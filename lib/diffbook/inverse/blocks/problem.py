@@ -18,8 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._checks import NON_NEGATIVE, POSITIVE, real, reals, whole
-from diffbook.inverse._spectra import spectrum
+from diffbook._checks import NON_NEGATIVE, POSITIVE, complexes, real, reals, whole
 from diffbook.inverse.problem import ratio
 from diffbook.priors.gaussian import GaussianPrior
 
@@ -55,8 +54,8 @@ class BlockProblem:
 
     def __post_init__(self) -> None:
         m, g = reals(self.lam, "lam", NON_NEGATIVE, ndim=2).shape
-        spectrum(self.H, "H", shape=(m, *np.shape(self.H)[1:2], g))
-        spectrum(self.mu0, "mu0", shape=(m, g))
+        complexes(self.H, "H", shape=(m, *np.shape(self.H)[1:2], g))
+        complexes(self.mu0, "mu0", shape=(m, g))
         object.__setattr__(self, "sigma_y", real(self.sigma_y, "sigma_y", NON_NEGATIVE))
         reals(self.count, "count", POSITIVE, shape=(m,))
         reals(self.modes, "modes", NON_NEGATIVE, shape=(m, g))
@@ -126,7 +125,7 @@ def _transfer(transfer: ArrayLike | None, prior: GaussianPrior) -> NDArray:
     if prior.basis is not None:
         raise ValueError("prior must be stationary (diagonal in the Fourier basis)")
     transfer = np.ones(prior.shape) if transfer is None else transfer
-    return spectrum(transfer, "transfer", shape=prior.shape)
+    return complexes(transfer, "transfer", shape=prior.shape)
 
 
 def from_blur(
