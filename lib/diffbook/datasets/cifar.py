@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from diffbook._checks import choice, whole
 from diffbook.datasets import fetch
 
 
@@ -22,10 +23,12 @@ def images(split: str = "train") -> np.ndarray:
     ------
     FileNotFoundError
         If the data set is absent; says how to get it.
+    ValueError
+        If `split` is unknown, or the file holds something else.
     """
     parts = {"train": slice(0, 3200), "validation": slice(3200, 3600), "test": slice(3600, 4000)}
-    if split not in parts:
-        raise ValueError(f"split: got {split!r}, expected one of {sorted(parts)}")
+    part = parts[choice(split, "split", parts)]
     (path,) = fetch.fetch("cifar10")
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["images"][parts[split]] / 127.5 - 1.0
+    (found,) = fetch.arrays(path, images=(np.uint8, (4000, 32, 32, 3)))
+    whole(int(np.ptp(found)), f"{path}: range of images", 128, 255, hint="grey levels of 8 bits")
+    return found[part] / 127.5 - 1.0

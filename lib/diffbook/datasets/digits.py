@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from diffbook._checks import choice
 from diffbook._optional import need
 
 #: Number of images in each split, dealt out by one fixed permutation.
@@ -24,14 +25,8 @@ def images(split: str = "train", labels: bool = False):
         Values in [-1, 1]; the original grey levels 0 to 16 map to -1 to 1.
     y : ndarray, shape (n,), int64
         Only if `labels`.
-
-    Raises
-    ------
-    ValueError
-        If `split` is unknown.
     """
-    if split not in (*SPLIT_SIZES, "all"):
-        raise ValueError(f"split: got {split!r}, expected one of {(*SPLIT_SIZES, 'all')}")
+    choice(split, "split", (*SPLIT_SIZES, "all"))
     need("sklearn", "data", "datasets.digits")
     from sklearn.datasets import load_digits
 

@@ -12,9 +12,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
+
+from diffbook._checks import choice
 from diffbook._optional import need
 
 
@@ -125,18 +127,8 @@ def describe(name: str) -> str:
 
 
 def dataset(name: str) -> Dataset:
-    """Look a data set up by name.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; the nearest one is named.
-    """
-    if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"name: got {name!r}, expected one of {sorted(DATASETS)}{hint}")
-    return DATASETS[name]
+    """Look a data set up by name; the error for an unknown one has the nearest."""
+    return DATASETS[choice(name, "name", DATASETS)]
 
 
 def local(name: str) -> list[Path] | None:
@@ -216,6 +208,40 @@ def fetch(
             f"could not fetch data set {name!r}: {error}. Check the connection, or get it by hand and "
             f"set DIFFBOOK_DATA to the folder that holds {name}/"
         ) from error
+
+
+def arrays(path: Path, **expected: tuple[type, tuple[int | None, ...]]) -> list[np.ndarray]:
+    """Read arrays out of an .npz file, in the order of the keywords.
+
+    Parameters
+    ----------
+    path
+        The file.
+    **expected
+        Name of an array to its kind and its shape, with None where any length is right.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or another one: names it, what was expected and what was found.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: np.asarray(archive[name]) for name in expected}
+    except Exception as error:  # damaged archives fail in a dozen ways
+        raise ValueError(
+            f"{path}: expected a whole .npz file with the arrays {', '.join(expected)}, got "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    for name, (kind, shape) in expected.items():
+        array = found[name]
+        fits = len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
+        if not fits or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+            raise ValueError(
+                f"{path}: {name}: expected {kind.__name__} of shape {shape} (None: any), got "
+                f"{array.dtype} of shape {array.shape}"
+            )
+    return list(found.values())
 
 
 def intact(path: Path, sha256: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffbook._checks import choice, generator, whole
 from diffbook._optional import need
 
 #: The photographs used, name -> (package, path inside the package).
@@ -65,9 +66,7 @@ def photograph(name: str) -> np.ndarray:
 
 def _read(name: str) -> np.ndarray:
     """Read a bundled photograph from its package's folder, in [0, 1]."""
-    if name not in PHOTOGRAPHS:
-        raise ValueError(f"name: got {name!r}, expected one of {sorted(PHOTOGRAPHS)}")
-    package, inside = PHOTOGRAPHS[name]
+    package, inside = PHOTOGRAPHS[choice(name, "name", PHOTOGRAPHS)]
     need(package, "data", f"photograph {name!r}")
     spec = find_spec(package)
     folder = Path(spec.origin).parent if spec and spec.origin else None
@@ -88,16 +87,10 @@ def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list
     Tiles of different splits share no pixel. All photographs appear in all splits, so the splits have
     the same statistics: what is tested is whether a sampler reproduces them, not whether a network
     generalises to a subject that it has never seen.
-
-    Raises
-    ------
-    ValueError
-        If `split` is not one of `SPLITS`.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {SPLITS}")
+    choice(split, "split", SPLITS)
     found = []
-    for name in photographs:
+    for name in [choice(one, "photographs", PHOTOGRAPHS) for one in photographs]:
         image = photograph(name)
         for i in range(image.shape[0] // TILE):
             for j in range(image.shape[1] // TILE):
@@ -129,14 +122,11 @@ def patches(n: int, size: int = 16, split: str = "train", rng: int | np.random.G
     Raises
     ------
     ValueError
-        If `n`, `size` or `split` is out of range.
+        If `n`, `size`, `split` or `rng` is out of range.
     """
-    if n < 1:
-        raise ValueError(f"n: got {n}, expected a positive number of patches")
-    if not 1 <= size <= TILE:
-        raise ValueError(f"size: got {size}, expected 1 to {TILE} (a patch lies inside one tile)")
+    n, rng = whole(n, "n"), generator(rng)
+    size = whole(size, "size", 1, TILE, hint="a patch lies inside one tile")
     pool = np.stack(tiles(split))
-    rng = np.random.default_rng(rng)
     which = rng.integers(len(pool), size=n)
     top, left = rng.integers(TILE - size + 1, size=(2, n))
     window = np.arange(size)
@@ -181,14 +171,12 @@ def colour_crops(n: int, size: int, split: str = "train", rng: int | np.random.G
     ValueError
         If an argument is out of range.
     """
-    if n < 1 or size < 8:
-        raise ValueError(f"n, size: got {n} and {size}, expected n >= 1 and size >= 8")
-    if split not in COLOUR_SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {sorted(COLOUR_SPLITS)}")
+    n, size, rng = whole(n, "n"), whole(size, "size", 8), generator(rng)
+    choice(split, "split", COLOUR_SPLITS)
     need("skimage", "data", "datasets.photos")
     from skimage.transform import resize
 
-    rng, scaled = np.random.default_rng(rng), []
+    scaled = []
     for name in COLOUR_SPLITS[split]:
         image = _read(name)[..., :3]
         factor = 1.25 * size / min(image.shape[:2])
