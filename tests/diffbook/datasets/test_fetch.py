@@ -201,7 +201,8 @@ def test_damaged_and_foreign_files_are_refused_with_their_name(tmp_path, damage)
     path = tmp_path / "a.npz"
     DAMAGES[damage](path)
     with pytest.raises(
-        ValueError, match=r"expected (a whole \.npz file with the arrays x|integer of shape .*), got"
+        ValueError,
+        match=r"expected (a whole \.npz file with the arrays x|integer of shape .*), got",
     ) as error:
         fetch.arrays(path, x=(np.integer, (None,)))
     assert str(error.value).startswith(f"{path}: ")
