@@ -158,12 +158,7 @@ def speech(
     ndarray, shape (n, length), float64
         Scaled to unit average power over all recordings of the split.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the data set is absent; says how to get it.
-    ValueError
-        If an argument is out of range, or the file holds something else.
+    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
     """
     n, length, rng = whole(n, "n"), whole(length, "length"), generator(rng)
     takes = {"train": (10, 50), "validation": (5, 10), "test": (0, 5)}

@@ -19,12 +19,7 @@ def images(split: str = "train") -> np.ndarray:
     ndarray, shape (n, 32, 32, 3), float64
         Values in [-1, 1].
 
-    Raises
-    ------
-    FileNotFoundError
-        If the data set is absent; says how to get it.
-    ValueError
-        If `split` is unknown, or the file holds something else.
+    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
     """
     parts = {"train": slice(0, 3200), "validation": slice(3200, 3600), "test": slice(3600, 4000)}
     part = parts[choice(split, "split", parts)]

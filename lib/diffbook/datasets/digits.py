@@ -33,9 +33,7 @@ def images(split: str = "train", labels: bool = False):
     data = load_digits()
     # The order of the file follows the writers; a fixed permutation gives every split all of them.
     order = np.random.default_rng(20250131).permutation(len(data.images))
-    stops = np.cumsum(list(SPLIT_SIZES.values()))
-    starts = dict(zip(SPLIT_SIZES, np.r_[0, stops[:-1]], strict=True))
-    if split != "all":
-        order = order[starts[split] : starts[split] + SPLIT_SIZES[split]]
+    parts = np.split(order, np.cumsum(list(SPLIT_SIZES.values()))[:-1])
+    order = {**dict(zip(SPLIT_SIZES, parts, strict=True)), "all": order}[split]
     x = data.images[order] / 8.0 - 1.0
     return (x, data.target[order].astype(np.int64)) if labels else x

@@ -54,35 +54,20 @@ class Dataset:
 
 
 _MNIST = "https://raw.githubusercontent.com/fgnt/mnist/master/"
+_MNIST_FILES = """
+440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609 9912422 train-images-idx3-ubyte.gz
+3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c 28881 train-labels-idx1-ubyte.gz
+8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6 1648877 t10k-images-idx3-ubyte.gz
+f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6 4542 t10k-labels-idx1-ubyte.gz
+"""
 
 DATASETS = {
     "mnist": Dataset(
         "MNIST handwritten digits, 60,000 + 10,000 images of 28 x 28 (LeCun, Cortes, Burges)",
         "none stated by the authors; widely given as CC BY-SA 3.0",
         tuple(
-            File(name, sha256, size, _MNIST + name)
-            for name, sha256, size in (
-                (
-                    "train-images-idx3-ubyte.gz",
-                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                    9_912_422,
-                ),
-                (
-                    "train-labels-idx1-ubyte.gz",
-                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                    28_881,
-                ),
-                (
-                    "t10k-images-idx3-ubyte.gz",
-                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                    1_648_877,
-                ),
-                (
-                    "t10k-labels-idx1-ubyte.gz",
-                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                    4_542,
-                ),
-            )
+            File(name, sha256, int(size), _MNIST + name)
+            for sha256, size, name in map(str.split, _MNIST_FILES.strip().splitlines())
         ),
         "python -m diffbook.datasets.fetch mnist",
     ),
@@ -135,11 +120,7 @@ def local(name: str) -> list[Path] | None:
     """Return the files of a set in the folder `DIFFBOOK_DATA`, or None if they are not there.
 
     Only presence is checked: a set that was packed anew may differ byte for byte and be right.
-
-    Raises
-    ------
-    ValueError
-        If `DIFFBOOK_DATA` names no folder.
+    Raises ValueError if `DIFFBOOK_DATA` names no folder.
     """
     root = os.environ.get("DIFFBOOK_DATA")
     if not root:
@@ -169,14 +150,8 @@ def fetch(
     list of Path
         In the order of the set's `files`.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or `DIFFBOOK_DATA` names no folder.
-    FileNotFoundError
-        If the set is not in `DIFFBOOK_DATA` and has no public address; says how to get it.
-    RuntimeError
-        If a download fails, or its checksum stays wrong after three tries.
+    Raises FileNotFoundError if a set without a public address is not in `DIFFBOOK_DATA` (and says how
+    to get it), RuntimeError if a download fails or its checksum stays wrong after three tries.
     """
     found, here = dataset(name), local(name)
     if here is not None:
@@ -220,10 +195,7 @@ def arrays(path: Path, **expected: tuple[type, tuple[int | None, ...]]) -> list[
     **expected
         Name of an array to its kind and its shape, with None where any length is right.
 
-    Raises
-    ------
-    ValueError
-        If the file is damaged or another one: names it, what was expected and what was found.
+    Raises ValueError with the file's name if it is damaged or another one.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

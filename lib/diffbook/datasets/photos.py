@@ -47,17 +47,11 @@ def photograph(name: str) -> np.ndarray:
     ndarray, shape (height, width), float64
         Luminance in [-1, 1] (scikit-image's `rgb2gray` weights). Read-only, because it is cached.
 
-    Raises
-    ------
-    ValueError
-        If the name is not in `PHOTOGRAPHS`.
-    FileNotFoundError
-        If the installed package does not ship the file (nothing is downloaded instead).
+    Raises FileNotFoundError if the installed package lacks the file: nothing is downloaded instead.
     """
-    need("skimage", "data", "datasets.photos")
+    image = _read(name)
     from skimage import color
 
-    image = _read(name)
     grey = image if image.ndim == 2 else color.rgb2gray(image[..., :3])
     grey = 2.0 * grey - 1.0
     grey.flags.writeable = False
@@ -92,11 +86,9 @@ def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list
     found = []
     for name in [choice(one, "photographs", PHOTOGRAPHS) for one in photographs]:
         image = photograph(name)
-        for i in range(image.shape[0] // TILE):
-            for j in range(image.shape[1] // TILE):
-                if _DEAL[(2 * i + j) % len(_DEAL)] == split:
-                    rows, columns = slice(i * TILE, (i + 1) * TILE), slice(j * TILE, (j + 1) * TILE)
-                    found.append(image[rows, columns])
+        for i, j in np.ndindex(image.shape[0] // TILE, image.shape[1] // TILE):
+            if _DEAL[(2 * i + j) % len(_DEAL)] == split:
+                found.append(image[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE])
     return found
 
 
@@ -118,11 +110,6 @@ def patches(n: int, size: int = 16, split: str = "train", rng: int | np.random.G
     -------
     ndarray, shape (n, size, size), float64
         Values in [-1, 1]. Half of the patches, on average, are mirrored left to right.
-
-    Raises
-    ------
-    ValueError
-        If `n`, `size`, `split` or `rng` is out of range.
     """
     n, rng = whole(n, "n"), generator(rng)
     size = whole(size, "size", 1, TILE, hint="a patch lies inside one tile")
@@ -165,20 +152,14 @@ def colour_crops(n: int, size: int, split: str = "train", rng: int | np.random.G
     -------
     ndarray, shape (n, 3, size, size), float64
         Values in [-1, 1].
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
     """
     n, size, rng = whole(n, "n"), whole(size, "size", 8), generator(rng)
     choice(split, "split", COLOUR_SPLITS)
-    need("skimage", "data", "datasets.photos")
+    photographs = [_read(name)[..., :3] for name in COLOUR_SPLITS[split]]
     from skimage.transform import resize
 
     scaled = []
-    for name in COLOUR_SPLITS[split]:
-        image = _read(name)[..., :3]
+    for image in photographs:
         factor = 1.25 * size / min(image.shape[:2])
         shape = tuple(int(np.ceil(factor * side)) for side in image.shape[:2])
         scaled.append(2.0 * resize(image, (*shape, 3), anti_aliasing=factor < 1) - 1.0)

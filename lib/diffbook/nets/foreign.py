@@ -89,12 +89,7 @@ def load_pretrained(
         Range that x0_hat is clamped to, or None. Clamping is what the published samplers do with
         networks; it makes the denoiser nonlinear, and its gradient zero where it acts.
 
-    Raises
-    ------
-    ValueError
-        If the name or what the factory returned is not of the form described.
-    FileNotFoundError, ModuleNotFoundError
-        If there is no such file or module.
+    Raises ValueError if the name or what the factory returned is not of the form described.
     """
     found = _factory(spec)()
     if not isinstance(found, Mapping):
@@ -148,8 +143,7 @@ def from_eps_model(
 
     def eps(x: torch.Tensor, t: int, cond: Any = None) -> torch.Tensor:
         steps = torch.full((len(x),), t, dtype=torch.int64, device=device)
-        x32 = x.to(device=device, dtype=torch.float32)
-        return _checked(model(x32, steps), x32, model, f"t = {t}").to(x)
+        return _answer(model, x, steps, f"t = {t}")
 
     # x0 is formed in the caller's precision: at the noisy end eps_hat is multiplied by about 150.
     return _adapted(x0_from_eps(at_timesteps(eps, levels)), model, device, batch, clip)
@@ -174,8 +168,7 @@ def from_sigma_model(
 
     def x0(y: torch.Tensor, sigma: float, cond: Any = None) -> torch.Tensor:
         levels = torch.full((len(y),), float(sigma), device=device)
-        y32 = y.to(device=device, dtype=torch.float32)
-        return _checked(model(y32, levels), y32, model, f"sigma = {sigma:g}").to(y)
+        return _answer(model, y, levels, f"sigma = {sigma:g}")
 
     return _adapted(vp_from_ve(x0), model, device, batch, clip)
 
@@ -210,11 +203,8 @@ def rounded(alpha_bar: ArrayLike, alpha_bar_train: ArrayLike) -> NDArray:
 def load_safetensors(module: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     """Fill a module with weights from a safetensors file; every name must agree.
 
-    Raises
-    ------
-    ValueError
-        If the file is of another kind (checkpoints in other formats are unpickled, which runs code)
-        or damaged, its names or shapes are not the module's, or its values not finite.
+    Raises ValueError if the file is damaged, does not fit the module, or is of another kind
+    (checkpoints in other formats are unpickled, which runs code).
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -249,9 +239,11 @@ def _factory(spec: str) -> Callable:
     return found
 
 
-def _checked(answer: Any, x: torch.Tensor, model: Callable, level: str) -> torch.Tensor:
-    """Drop the channels of a learned variance; refuse what is no answer to images x at this level."""
-    name = f"model {getattr(model, '__name__', type(model).__name__)} at {level}"
+def _answer(model: Callable, x: torch.Tensor, levels: torch.Tensor, at: str) -> torch.Tensor:
+    """Ask a model in float32, drop the channels of a learned variance, refuse what is no answer."""
+    name = f"model {getattr(model, '__name__', type(model).__name__)} at {at}"
+    x32 = x.to(device=levels.device, dtype=torch.float32)
+    answer = model(x32, levels)
     if not isinstance(answer, torch.Tensor) or not answer.is_floating_point():
         kind = getattr(answer, "dtype", type(answer).__name__)
         raise ValueError(f"{name}: answered {kind}, expected a tensor in real floating point")
@@ -262,10 +254,10 @@ def _checked(answer: Any, x: torch.Tensor, model: Callable, level: str) -> torch
         )
     used = answer[:, : x.shape[1]]
     # States that are not finite are those of a diverging sampler, which shows as such.
-    if x.isfinite().all() and not used.isfinite().all():
-        largest = float(x.detach().abs().max())
+    if x32.isfinite().all() and not used.isfinite().all():
+        largest = float(x32.detach().abs().max())
         raise ValueError(f"{name}: answered values that are not finite to states up to {largest:g}")
-    return used
+    return used.to(x)
 
 
 def _adapted(

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from diffbook.nets.unet import Preconditioned, UNet
 
-_AGAIN = "make it again (python -m diffbook.nets.training -h), or take it from the repository"
+_AGAIN = (
+    "make it with: python -m diffbook.nets.training {photos,digits} --seed N --out PATH, or take it "
+    "from the repository"
+)
 
 
 def load_weights(path: Path) -> tuple[Preconditioned, dict]:
@@ -27,18 +30,11 @@ def load_weights(path: Path) -> tuple[Preconditioned, dict]:
     about
         The metadata: config, seed, command, steps, history, data_mean, sigma_data, torch.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the file is absent; the message has the command that makes it.
-    ValueError
-        If the file is damaged or another one; names it and says what to do.
+    Raises FileNotFoundError if the file is absent, ValueError if it is damaged or another one; the
+    message says how to make it.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"no weights at {path}; make them with: python -m diffbook.nets.training {{photos,digits}} "
-            "--seed N --out PATH"
-        )
+        raise FileNotFoundError(f"{path}: no weights here; {_AGAIN}")
     tensors, about = read_tensors(path)
     try:
         net = UNet(tuple(about["config"]["channels"]), about["config"]["fold"])
@@ -78,13 +74,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
 
 
 def read_tensors(path: Path, advice: str = _AGAIN) -> tuple[dict[str, Tensor], dict]:
-    """Read what `write_tensors` wrote.
-
-    Raises
-    ------
-    ValueError
-        If a byte of it has changed, or if it is another file; ends in the `advice`.
-    """
+    """Read what `write_tensors` wrote; a changed byte or another file is refused with the advice."""
     tensors, metadata = read_safetensors(path, advice)
     try:
         about = json.loads(metadata["about"])

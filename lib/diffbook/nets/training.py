@@ -22,7 +22,7 @@ import torch
 
 from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, real, whole
 from diffbook.datasets import digits, photos
-from diffbook.nets.store import read_tensors, write_tensors
+from diffbook.nets.store import fill, read_tensors, write_tensors
 from diffbook.nets.unet import Preconditioned, UNet, torch_device
 
 #: Noise levels seen in training: they cover alpha_bar from 1 - 1e-4 (sigma 0.01) to 4e-5 (sigma 158).
@@ -92,10 +92,9 @@ class State:
 
 def pool(data: str, split: str) -> torch.Tensor:
     """Return the images (n, 1, h, w), float32, that training or validation draws from."""
-    if choice(data, "data", CONFIGS) == "photos":
-        x = photos.patches(40_000 if split == "train" else 4_000, size=16, split=split, rng=7)
-    else:
-        x = digits.images(split)
+    n = 40_000 if split == "train" else 4_000
+    real_photos = choice(data, "data", CONFIGS) == "photos"
+    x = photos.patches(n, size=16, split=split, rng=7) if real_photos else digits.images(split)
     return torch.as_tensor(x, dtype=torch.float32)[:, None]
 
 
@@ -156,34 +155,23 @@ def save_checkpoint(path: Path, state: State, config: Config, seed: int) -> None
 
 
 def load_checkpoint(path: Path, state: State, config: Config, seed: int) -> None:
-    """Fill a state from a checkpoint.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or no checkpoint, or belongs to another configuration or seed.
-    """
+    """Fill a state from a checkpoint, which must be whole and of this configuration and seed."""
     again = "delete it to start again"
     tensors, about = read_tensors(path, again)
-    parts: dict[str, dict] = {"model": {}, "average": {}, "optimiser": {}}
-    try:
-        found, step, history = (
-            {**about["config"], "seed": about["seed"]},
-            about["step"],
-            about["history"],
-        )
-        for key, value in tensors.items():
-            part, name = key.split(".", 1)
-            parts[part][name] = value
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: is no checkpoint of a training; {again}") from error
+    if set(about) != {"config", "seed", "step", "history"}:
+        raise ValueError(f"{path}: is no checkpoint of a training; {again}")
+    found = {**about["config"], "seed": about["seed"]}
     wanted = {**json.loads(json.dumps(asdict(config))), "seed": seed}
     odd = [f"{k} {found.get(k)!r}, not {v!r}" for k, v in wanted.items() if found.get(k) != v]
     if odd:
         raise ValueError(
             f"{path}: is of another run ({'; '.join(odd)}); {again}, or name another --out"
         )
-    state.model.load_state_dict(parts["model"])
+    parts: dict[str, dict] = {"model": {}, "average": {}, "optimiser": {}}
+    for key, value in tensors.items():
+        part, name = key.split(".", 1)
+        parts[part][name] = value
+    fill(state.model, parts["model"], path, again)
     state.average = parts["average"]
     moments: dict[int, dict] = {}
     for name, value in parts["optimiser"].items():
@@ -191,7 +179,7 @@ def load_checkpoint(path: Path, state: State, config: Config, seed: int) -> None
         moments.setdefault(int(i), {})[k] = value
     groups = state.optimiser.state_dict()["param_groups"]
     state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    state.step, state.history = step, history
+    state.step, state.history = about["step"], about["history"]
 
 
 def train(
@@ -309,18 +297,13 @@ def make_weights(
     out = Path(out)
     if out.exists() and not force:
         raise ValueError(f"out: {out} exists; name another file, or give --force to write over it")
-    checkpoint = _beside(out)
+    checkpoint = out.with_name(f"{out.stem}.checkpoint")
     state = train(config, seed, checkpoint=checkpoint)
     command = f"python -m diffbook.nets.training {data} --seed {seed}"
     command += f" --steps {steps}" if steps else ""
     save_weights(out, state, config, seed, f"{command} --out {out.as_posix()}")
     checkpoint.unlink(missing_ok=True)
     return state.history[-1]
-
-
-def _beside(out: Path) -> Path:
-    """Place of the checkpoint of a training."""
-    return out.with_name(f"{out.stem}.checkpoint")
 
 
 def save_weights(path: Path, state: State, config: Config, seed: int, command: str) -> None:
@@ -350,9 +333,10 @@ def main(data: str, seed: int, steps: int | None, threads: int, out: Path, force
     try:
         click.echo(f"{out}: {json.dumps(make_weights(data, seed, out, steps=steps, force=force))}")
     except KeyboardInterrupt:
-        kept, start = _beside(out), "before its first checkpoint: the same command starts again"
-        start = f"{kept} is kept: the same command goes on from it" if kept.exists() else start
-        click.echo(f"interrupted; {start}", err=True)
+        words = (
+            f"the same command goes on from the last checkpoint beside {out}, if one was reached"
+        )
+        click.echo(f"interrupted; {words}", err=True)
         sys.exit(130)
     except (OSError, ValueError) as error:
         click.echo(f"error: {error}", err=True)

@@ -6,6 +6,7 @@ Aila, Laine 2022 (arXiv 2206.00364), Table 1.
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -162,27 +163,22 @@ def as_denoiser(
         model.requires_grad_(False)
 
     def denoiser(x_t, alpha_bar_t, cond=None):
-        # A numpy array has no graph to record, whatever the caller asked for.
-        if differentiable and isinstance(x_t, torch.Tensor):
-            return run(x_t, alpha_bar_t, cond)
-        with torch.inference_mode():
-            return run(x_t, alpha_bar_t, cond)
-
-    def run(x_t, alpha_bar_t, cond):
         alpha_bar_t = real(alpha_bar_t, "alpha_bar_t", "(0, 1)")
         if cond is not None:
             raise ValueError("cond: got a condition, expected None (the network is unconditional)")
-        x = tensor(x_t)
+        x, parts = tensor(x_t), []
         if x.ndim != 3 and (x.ndim != 4 or x.shape[1] != 1):
             raise ValueError(f"x_t: got shape {tuple(x.shape)}, expected (n, h, w) or (n, 1, h, w)")
         flat = x.reshape(-1, 1, *x.shape[-2:])
         sigma = math.sqrt((1.0 - alpha_bar_t) / alpha_bar_t)
-        parts = []
-        for part in flat.split(batch):
-            # Rescale before the cast, so that float64 callers lose no more than the network does.
-            y = (part / math.sqrt(alpha_bar_t)).to(device=device, dtype=torch.float32)
-            parts.append(model(y, torch.full((len(y),), sigma, device=device)))
-        x0 = torch.cat(parts).reshape(x.shape).to(device=x.device, dtype=x.dtype)
+        # A numpy array has no graph to record, whatever the caller asked for.
+        graph = differentiable and isinstance(x_t, Tensor)
+        with nullcontext() if graph else torch.inference_mode():
+            for part in flat.split(batch):
+                # Rescale before the cast, so that float64 callers lose no more than the network does.
+                y = (part / math.sqrt(alpha_bar_t)).to(device=device, dtype=torch.float32)
+                parts.append(model(y, torch.full((len(y),), sigma, device=device)))
+            x0 = torch.cat(parts).reshape(x.shape).to(device=x.device, dtype=x.dtype)
         return x0.numpy() if isinstance(x_t, np.ndarray) else x0
 
     return denoiser
