@@ -80,6 +80,8 @@ def lines(
     data = _checked(x, curves, log, floor)
     if reference is not None:
         choice(reference, "reference", data)
+    if ticks is not None:
+        reals(ticks, "ticks", POSITIVE if "x" in log else ANY, ndim=1)
     across, up = (POSITIVE if axis in log else ANY for axis in "xy")
     loose = {k: _point(f"points[{k!r}]", pair, across, up) for k, pair in (points or {}).items()}
     _check_values("marks", marks, across), _check_values("levels", levels, up)
@@ -283,7 +285,7 @@ def _checked(
         what = f"curves[{name!r}]"
         table = reals(value, what, nan=True)
         if table.shape != (at.size, 3):
-            reals(table, what, shape=at.shape, nan=True, hint="or rows (mean, low, high)")
+            reals(table, what, shape=at.shape, nan=True)
             table = np.repeat(table[:, None], 3, axis=1)
         if (table[:, 1] > table[:, 0]).any() or (table[:, 0] > table[:, 2]).any():
             raise ValueError(f"{what} must have low <= mean <= high in every row.")

@@ -100,3 +100,4 @@ def test_grid_gives_every_pixel_whole_screen_pixels():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+    assert plt.get_fignums() == []
