@@ -144,6 +144,8 @@ def speech(
 ) -> np.ndarray:
     """Draw segments of real spoken digits (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA`.
 
+    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
+
     Parameters
     ----------
     n, length
@@ -157,36 +159,28 @@ def speech(
     -------
     ndarray, shape (n, length), float64
         Scaled to unit average power over all recordings of the split.
-
-    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
     """
     n, length, rng = whole(n, "n"), whole(length, "length"), generator(rng)
     takes = {"train": (10, 50), "validation": (5, 10), "test": (0, 5)}
     low, high = takes[choice(split, "split", takes)]
     (path,) = fetch.fetch("fsdd")
     samples, offsets, take = _recordings(path)
-    clips = [
-        samples[offsets[i] : offsets[i + 1]] for i in range(len(take)) if low <= take[i] < high
-    ]
-    if not clips:
+    inside = np.flatnonzero((low <= take) & (take < high))
+    if not inside.size:
         raise ValueError(
-            f"{path}: take: expected some from {low} to {high - 1} ({split}), got none"
+            f"{path}: take: expected {low} to {high - 1} for {split}, got none of them"
         )
+    clips = [samples[offsets[i] : offsets[i + 1]] for i in inside]
     signal = np.concatenate(clips).astype(np.float64)
-    power = float(np.mean(signal**2))
-    real(power, f"{path}: power of {split}", POSITIVE, hint="silent otherwise")
+    power = real(float(np.mean(signal**2)), f"{path}: power of {split}", POSITIVE, hint="silence")
     return segments(signal / np.sqrt(power), n, length, rng)
 
 
 def _recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read samples, the places where recordings begin and end, and the take of each."""
-    samples, offsets, take, rate = fetch.arrays(
-        path,
-        samples=(np.int16, (None,)),
-        offsets=(np.integer, (None,)),
-        take=(np.integer, (None,)),
-        sample_rate=(np.integer, ()),
-    )
+    integers = (np.integer, (None,))
+    kinds = {"samples": (np.int16, (None,)), "offsets": integers, "take": integers}
+    samples, offsets, take, rate = fetch.arrays(path, **kinds, sample_rate=(np.integer, ()))
     choice(int(rate), f"{path}: sample_rate", (8000,))
     reals(take, f"{path}: take", "[0, 49]")
     reals(offsets, f"{path}: offsets", f"[0, {len(samples)}]", shape=(len(take) + 1,))

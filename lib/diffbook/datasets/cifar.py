@@ -9,6 +9,8 @@ from diffbook.datasets import fetch
 def images(split: str = "train") -> np.ndarray:
     """Return colour images.
 
+    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
+
     Parameters
     ----------
     split
@@ -18,8 +20,6 @@ def images(split: str = "train") -> np.ndarray:
     -------
     ndarray, shape (n, 32, 32, 3), float64
         Values in [-1, 1].
-
-    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
     """
     parts = {"train": slice(0, 3200), "validation": slice(3200, 3600), "test": slice(3600, 4000)}
     part = parts[choice(split, "split", parts)]

@@ -136,6 +136,9 @@ def fetch(
 ) -> list[Path]:
     """Return the paths of a data set's files, downloading those that are absent or damaged.
 
+    Raises FileNotFoundError if a set without a public address is not in `DIFFBOOK_DATA` (and says how
+    to get it), RuntimeError if a download fails or its checksum stays wrong after three tries.
+
     Parameters
     ----------
     name
@@ -149,9 +152,6 @@ def fetch(
     -------
     list of Path
         In the order of the set's `files`.
-
-    Raises FileNotFoundError if a set without a public address is not in `DIFFBOOK_DATA` (and says how
-    to get it), RuntimeError if a download fails or its checksum stays wrong after three tries.
     """
     found, here = dataset(name), local(name)
     if here is not None:
@@ -186,16 +186,14 @@ def fetch(
 
 
 def arrays(path: Path, **expected: tuple[type, tuple[int | None, ...]]) -> list[np.ndarray]:
-    """Read arrays out of an .npz file, in the order of the keywords.
+    """Read arrays out of an .npz file; a damaged or another one is refused with its name.
 
     Parameters
     ----------
     path
         The file.
     **expected
-        Name of an array to its kind and its shape, with None where any length is right.
-
-    Raises ValueError with the file's name if it is damaged or another one.
+        Name of an array, in the order of the answer, to its kind and its shape, with None where any length is right.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -37,6 +37,8 @@ SPLITS = ("train", "validation", "test")
 def photograph(name: str) -> np.ndarray:
     """Return one bundled photograph as a grey image.
 
+    Raises FileNotFoundError if the installed package lacks the file: nothing is downloaded instead.
+
     Parameters
     ----------
     name
@@ -46,8 +48,6 @@ def photograph(name: str) -> np.ndarray:
     -------
     ndarray, shape (height, width), float64
         Luminance in [-1, 1] (scikit-image's `rgb2gray` weights). Read-only, because it is cached.
-
-    Raises FileNotFoundError if the installed package lacks the file: nothing is downloaded instead.
     """
     image = _read(name)
     from skimage import color
@@ -62,9 +62,8 @@ def _read(name: str) -> np.ndarray:
     """Read a bundled photograph from its package's folder, in [0, 1]."""
     package, inside = PHOTOGRAPHS[choice(name, "name", PHOTOGRAPHS)]
     need(package, "data", f"photograph {name!r}")
-    spec = find_spec(package)
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    if folder is None or not (folder / inside).is_file():
+    folder = Path(find_spec(package).origin).parent
+    if not (folder / inside).is_file():
         raise FileNotFoundError(
             f"the installed package {package!r} does not ship {inside!r}; "
             "install the versions of requirements.lock"

@@ -101,9 +101,7 @@ def narrow_log_ticks(axis: Axis) -> None:
 def filled(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return a mapping of curves unchanged; raise if there is nothing in it."""
     if not mapping:
-        raise ValueError(
-            "nothing to draw: the mapping of curves is empty; give at least one entry."
-        )
+        raise ValueError("nothing to draw: the mapping of curves is empty; give at least one entry")
     return mapping
 
 

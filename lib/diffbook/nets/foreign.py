@@ -75,7 +75,7 @@ def load_pretrained(
     batch: int = 16,
     clip: tuple[float, float] | None = (-1.0, 1.0),
 ) -> Pretrained:
-    """Load a foreign model and adapt it.
+    """Load a foreign model and adapt it; what is not of the form described is refused.
 
     Parameters
     ----------
@@ -88,8 +88,6 @@ def load_pretrained(
     clip
         Range that x0_hat is clamped to, or None. Clamping is what the published samplers do with
         networks; it makes the denoiser nonlinear, and its gradient zero where it acts.
-
-    Raises ValueError if the name or what the factory returned is not of the form described.
     """
     found = _factory(spec)()
     if not isinstance(found, Mapping):

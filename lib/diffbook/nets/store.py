@@ -23,18 +23,16 @@ _AGAIN = (
 def load_weights(path: Path) -> tuple[Preconditioned, dict]:
     """Rebuild a denoiser from its weights.
 
+    Raises FileNotFoundError if the file is absent, ValueError if it is damaged or another one; the
+    message says how to make it.
+
     Returns
     -------
     model
         In evaluation mode, float32, on the CPU.
     about
         The metadata: config, seed, command, steps, history, data_mean, sigma_data, torch.
-
-    Raises FileNotFoundError if the file is absent, ValueError if it is damaged or another one; the
-    message says how to make it.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no weights here; {_AGAIN}")
     tensors, about = read_tensors(path)
     try:
         net = UNet(tuple(about["config"]["channels"]), about["config"]["fold"])
@@ -92,7 +90,7 @@ def read_safetensors(path: Path, advice: str = _AGAIN) -> tuple[dict[str, Tensor
         with safe_open(path, framework="pt") as f:
             return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise
+        raise FileNotFoundError(f"{path}: there is no such file; {advice}") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: no whole safetensors file ({error}); {advice}") from error
 

@@ -62,7 +62,6 @@ class Config:
     ema: float = 0.999
 
     def __post_init__(self):
-        """Check every number, so that no training starts that must fail."""
         choice(self.data, "data", ("photos", "digits"))
         for name in ("fold", "steps", "batch", "warmup"):
             whole(getattr(self, name), name)
@@ -138,8 +137,7 @@ def start(config: Config, images: torch.Tensor, seed: int) -> State:
 
 def learning_rate(config: Config, step: int) -> float:
     """Learning rate at a step (0-based): linear warm-up, then a cosine down to zero."""
-    step = whole(step, "step", 0, config.steps)
-    rise = min(1.0, (step + 1) / config.warmup)
+    rise = min(1.0, (whole(step, "step", 0, config.steps) + 1) / config.warmup)
     return config.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
@@ -164,16 +162,13 @@ def load_checkpoint(path: Path, state: State, config: Config, seed: int) -> None
     wanted = {**json.loads(json.dumps(asdict(config))), "seed": seed}
     odd = [f"{k} {found.get(k)!r}, not {v!r}" for k, v in wanted.items() if found.get(k) != v]
     if odd:
-        raise ValueError(
-            f"{path}: is of another run ({'; '.join(odd)}); {again}, or name another --out"
-        )
+        raise ValueError(f"{path}: is of another run ({'; '.join(odd)}); {again}, or change --out")
     parts: dict[str, dict] = {"model": {}, "average": {}, "optimiser": {}}
     for key, value in tensors.items():
         part, name = key.split(".", 1)
         parts[part][name] = value
     fill(state.model, parts["model"], path, again)
-    state.average = parts["average"]
-    moments: dict[int, dict] = {}
+    state.average, moments = parts["average"], {}
     for name, value in parts["optimiser"].items():
         i, k = name.split(".", 1)
         moments.setdefault(int(i), {})[k] = value
@@ -253,8 +248,7 @@ def train(
 @torch.no_grad()
 def validation_loss(state: State, images: torch.Tensor, device="cpu", n: int = 1024) -> float:
     """EDM loss of the running average on held-out images, with always the same noise."""
-    device = torch_device(device)
-    batch = [part.to(device) for part in draw(images, n, 10**6, 0)]
+    batch = [part.to(torch_device(device)) for part in draw(images, n, 10**6, 0)]
     keep = {k: v.clone() for k, v in state.model.state_dict().items()}
     state.model.load_state_dict(state.average)
     loss = float(edm_loss(state.model, *batch, state.model.sigma_data))

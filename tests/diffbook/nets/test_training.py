@@ -268,9 +268,9 @@ def test_a_damaged_checkpoint_ends_in_one_line(tmp_path, few_steps):
 
 
 SLOWLY = """
-import functools, sys
-from dataclasses import replace
+import functools, signal, sys
 from diffbook.nets import training
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 training.CONFIGS["digits"] = training.Config("digits", (8, 16), 1, steps=10**6, batch=8)
 training.train = functools.partial(training.train, every=3)
 training.main(["digits", "--out", sys.argv[1]])
@@ -288,7 +288,10 @@ def test_an_interruption_ends_in_one_line_and_keeps_the_checkpoint(tmp_path):
     while not checkpoint.exists() and run.poll() is None:
         time.sleep(0.1)
     run.send_signal(signal.SIGINT)
-    stdout, stderr = run.communicate()
+    try:
+        stdout, stderr = run.communicate(timeout=120)
+    finally:
+        run.kill()
     assert run.returncode == 130, stderr
     assert stdout == ""
     last = stderr.replace("\r", "\n").strip().splitlines()[-1]
