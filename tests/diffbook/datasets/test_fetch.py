@@ -110,6 +110,13 @@ def test_registry_is_complete():
         assert f"Licence: {found.licence}" in fetch.describe(name)
 
 
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", fetch.DATASETS)
+def test_files_of_the_right_content_have_the_stated_size(name):
+    for file, path in zip(fetch.dataset(name).files, fetch.local(name) or [], strict=False):
+        assert path.stat().st_size == file.size_bytes or not fetch.intact(path, file.sha256)
+
+
 # --- the command ------------------------------------------------------------------------------
 
 
@@ -206,6 +213,24 @@ def test_damaged_and_foreign_files_are_refused_with_their_name(tmp_path, damage)
     ) as error:
         fetch.arrays(path, x=(np.integer, (None,)))
     assert str(error.value).startswith(f"{path}: ")
+
+
+class Planted:
+    """An object that touches a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return type(self.marker).touch, (self.marker,)
+
+
+def test_nothing_in_an_archive_is_run(tmp_path):
+    marker = tmp_path / "it ran"
+    np.savez(tmp_path / "a.npz", x=np.array([Planted(marker)], dtype=object))
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded"):
+        fetch.arrays(tmp_path / "a.npz", x=(np.integer, (None,)))
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(

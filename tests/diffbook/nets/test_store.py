@@ -154,6 +154,8 @@ def changed(tensors, about, change):
         tensors[first] = tensors[first][None]
     elif change == "name":
         tensors["other"] = tensors.pop(first)
+    elif change == "extra":
+        tensors["other"] = torch.ones(3)
     elif change == "missing":
         del tensors[first]
     elif change == "mean":
@@ -172,6 +174,7 @@ def changed(tensors, about, change):
         ("inf", "values that are not finite"),
         ("shape", "names or shapes differ"),
         ("name", "names or shapes differ"),
+        ("extra", r"names or shapes differ .*\['other'\]"),
         ("missing", "names or shapes differ"),
         ("mean", "describes no network of ours .*data_mean"),
         ("channels", "describes no network of ours .*channels"),
