@@ -22,6 +22,16 @@ def test_note_does_not_alias():
     assert near > 0.99 * power.sum()
 
 
+def test_segments_are_stretches_at_places_that_the_seed_picks():
+    x = audio.segments(np.arange(1000.0), 200, 5, rng=1)
+    np.testing.assert_array_equal(np.diff(x, axis=1), 1)
+    assert 0 <= x.min() < 20
+    assert 980 < x.max() <= 999
+    assert np.any(x != audio.segments(np.arange(1000.0), 200, 5, rng=2))
+    rng = np.random.default_rng(1)
+    np.testing.assert_array_equal(x, audio.segments(np.arange(1000.0), 200, 5, rng=rng))
+
+
 def test_piano_segments():
     x = audio.piano(200, rng=1)
     assert x.shape == (200, 400)

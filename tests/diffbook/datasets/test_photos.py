@@ -39,6 +39,24 @@ def test_tiles_of_splits_are_disjoint_and_cover(monkeypatch):
     assert len(found["train"]) == 3 * len(found["test"]) == 3 * len(found["validation"])
 
 
+def test_the_deal_of_the_tiles_stays(monkeypatch):
+    """Recorded networks were trained on it: another deal would train on today's test tiles."""
+    marked = np.kron(np.arange(25.0).reshape(5, 5), np.ones((photos.TILE, photos.TILE)))
+    monkeypatch.setattr(photos, "photograph", lambda name: marked)
+    dealt = {s: [int(t[0, 0]) for t in photos.tiles(s, ("camera",))] for s in photos.SPLITS}
+    assert dealt["validation"] == [2, 5, 13, 16, 24]
+    assert dealt["test"] == [4, 7, 10, 18, 21]
+
+
+def test_half_of_the_patches_and_crops_are_mirrored(monkeypatch):
+    rising = np.broadcast_to(np.linspace(0, 1, 640), (320, 640))
+    monkeypatch.setattr(photos, "photograph", lambda name: rising)
+    monkeypatch.setattr(photos, "_read", lambda name: np.repeat(rising[..., None], 3, -1))
+    for x in (photos.patches(200, 8), photos.colour_crops(200, 8)[:, 0]):
+        mirrored = x[:, 0, 0] > x[:, 0, -1]
+        assert 0.4 < mirrored.mean() < 0.6
+
+
 def test_patches_shape_range_seed_and_split():
     x = photos.patches(50, size=16, split="test", rng=3)
     assert x.shape == (50, 16, 16)
