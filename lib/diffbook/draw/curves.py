@@ -80,9 +80,9 @@ def lines(
     data = _checked(x, curves, log, floor)
     if reference is not None:
         choice(reference, "reference", data)
-    if ticks is not None:
-        reals(ticks, "ticks", POSITIVE if "x" in log else ANY, ndim=1)
     across, up = (POSITIVE if axis in log else ANY for axis in "xy")
+    if ticks is not None:
+        reals(ticks, "ticks", across, ndim=1)
     loose = {k: _point(f"points[{k!r}]", pair, across, up) for k, pair in (points or {}).items()}
     _check_values("marks", marks, across), _check_values("levels", levels, up)
     _check_values("xlim", xlim, across), _check_values("ylim", ylim, up)
@@ -351,8 +351,10 @@ def _check_values(
     name: str, values: Mapping[str, float] | tuple[float | None, ...] | None, interval: str
 ) -> None:
     """Check named lines, or the two ends of an axis, each of which may be open."""
-    pairs = values.items() if isinstance(values, Mapping) else enumerate(values or ())
-    for key, value in pairs:
+    values = (None, None) if values is None else values
+    if not isinstance(values, Mapping) and len(values) != 2:
+        raise ValueError(f"{name}: got {values!r}, expected two ends, each of which may be None")
+    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
         if value is not None:
             real(value, f"{name}[{key!r}]", interval)
 

@@ -327,10 +327,8 @@ def main(data: str, seed: int, steps: int | None, threads: int, out: Path, force
     try:
         click.echo(f"{out}: {json.dumps(make_weights(data, seed, out, steps=steps, force=force))}")
     except KeyboardInterrupt:
-        words = (
-            f"the same command goes on from the last checkpoint beside {out}, if one was reached"
-        )
-        click.echo(f"interrupted; {words}", err=True)
+        words = "the same command goes on from the last checkpoint, if one was reached, beside"
+        click.echo(f"interrupted; {words} {out}", err=True)
         sys.exit(130)
     except (OSError, ValueError) as error:
         click.echo(f"error: {error}", err=True)

@@ -275,6 +275,7 @@ def draw_lines(x, named, **options):
         (lambda: draw_lines([1], {"a": [1]}, marks={"here": 0}, log="x"), r"marks\['here'\]: got 0"),
         (lambda: draw_lines([1], {"a": [1]}, levels={"here": GAP}), r"levels\['here'\]: got nan"),
         (lambda: draw_lines([1], {"a": [1]}, ylim=(0, 1), log="y"), r"ylim\[0\]: got 0"),
+        (lambda: draw_lines([1], {"a": [1]}, xlim=(0, 1, 2)), r"xlim: got \(0, 1, 2\), expected two ends"),
         (lambda: draw_lines([1], {"a": [1]}, xlim=(None, "1")), r"xlim\[1\]: got '1'"),
         (lambda: draw_lines([1], {"a": [1]}, ticks=[0, 1], log="x"), r"ticks\[0\] = 0"),
         (lambda: curves.over_steps([1, 2], {"ideal": [1, 2]}, reference="idea"), "reference: got 'idea', .*did you mean"),

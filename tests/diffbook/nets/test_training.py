@@ -295,7 +295,7 @@ def test_an_interruption_ends_in_one_line_and_keeps_the_checkpoint(tmp_path):
     assert run.returncode == 130, stderr
     assert stdout == ""
     last = stderr.replace("\r", "\n").strip().splitlines()[-1]
-    assert last.startswith("interrupted; the same command goes on from the last checkpoint beside")
+    assert last.startswith("interrupted; the same command goes on from the last checkpoint, if")
     assert str(out) in last
     assert "Traceback" not in stderr
     assert store.read_tensors(checkpoint)[1]["step"] % 3 == 0
