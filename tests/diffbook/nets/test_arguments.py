@@ -63,6 +63,7 @@ CASES = [
     case(foreign.from_eps_model, ANY_CLIP, model=zero, alpha_bar=ddpm_chain(), **WHERE),
     case(foreign.from_sigma_model, ANY_CLIP, model=zero, **WHERE),
     case(foreign.rounded, alpha_bar=ddpm_respaced(5), alpha_bar_train=ddpm_chain()),
+    case(foreign.rounded, alpha_bar=ddpm_respaced(1), alpha_bar_train=ddpm_chain()),
     case(foreign.load_safetensors, module=NET, path=WEIGHTS),
 ]  # fmt: skip
 EXEMPT = {
