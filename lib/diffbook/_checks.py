@@ -60,9 +60,13 @@ def reals(
     *,
     ndim: int | tuple[int, ...] | None = None,
     shape: tuple[int, ...] | None = None,
+    nan: bool = False,
     hint: str = "",
 ) -> NDArray[np.float64]:
-    """Return an array of real numbers in float64, not empty; complex numbers are not cut."""
+    """Return an array of real numbers in float64, not empty; complex numbers are not cut.
+
+    With `nan`, not-a-number may stand for what is not available.
+    """
     try:
         found = np.asarray(values)
     except (ValueError, TypeError, RuntimeError):  # ragged lists; tensors that need a gradient
@@ -78,6 +82,7 @@ def reals(
     if found.size == 0:
         raise ValueError(f"{name}: expected at least one number, got shape {found.shape}")
     fits = _within(found, interval)
+    fits = fits | np.isnan(found) if nan else fits
     if not np.all(fits):
         place = tuple(int(i) for i in np.argwhere(~fits)[0])
         where = f"[{', '.join(map(str, place))}]" if place else ""

@@ -94,3 +94,21 @@ def test_a_wrong_choice_gets_the_nearest():
         choice("vpp", "process", ("vp", "ve"))
     with pytest.raises(ValueError, match="flag: got 1, expected one of"):
         choice(1, "flag", (True, False))
+
+
+def test_gaps_are_let_through_where_they_may_be():
+    found = reals([1.0, np.nan], "curve", NON_NEGATIVE, nan=True)
+    np.testing.assert_array_equal(found, [1.0, np.nan])
+    with pytest.raises(ValueError, match=r"curve\[0\] = -1.0: expected numbers in \[0, inf\)"):
+        reals([-1.0, np.nan], "curve", NON_NEGATIVE, nan=True)
+    with pytest.raises(ValueError, match=r"curve\[1\] = inf"):
+        reals([1.0, np.inf], "curve", nan=True)
+
+
+def test_a_seed_becomes_a_generator_and_a_generator_stays():
+    given = np.random.default_rng(3)
+    assert generator(given) is given
+    assert generator(3).random() == np.random.default_rng(3).random()
+    for bad in (-1, 0.5, "1", None, 1j):
+        with pytest.raises(ValueError, match=r"rng: got .*a seed, or a generator"):
+            generator(bad)

@@ -1,7 +1,10 @@
 """Sound: synthesised piano-like notes, and real spoken digits through `DIFFBOOK_DATA`."""
 
+from pathlib import Path
+
 import numpy as np
 
+from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, generator, real, reals, whole
 from diffbook.datasets import fetch
 
 #: Length of the segments used in the chapters, in samples.
@@ -26,7 +29,7 @@ def note(
     Parameters
     ----------
     midi
-        MIDI note number; 69 is 440 Hz.
+        MIDI note number, 0 to 127; 69 is 440 Hz.
     seconds, sample_rate
         Length and rate (Hz).
     velocity
@@ -41,9 +44,10 @@ def note(
     ndarray, shape (round(seconds * sample_rate),), float64
         Not normalised; amplitudes of order `velocity`.
     """
-    if not 0 < velocity <= 1:
-        raise ValueError(f"velocity: got {velocity}, expected a number in (0, 1]")
-    rng = np.random.default_rng(rng)
+    midi, seconds = real(midi, "midi", "[0, 127]"), real(seconds, "seconds", POSITIVE)
+    sample_rate, velocity = whole(sample_rate, "sample_rate"), real(velocity, "velocity", "(0, 1]")
+    inharmonicity = real(inharmonicity, "inharmonicity", NON_NEGATIVE)
+    rng = generator(rng)
     f0 = 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
     k = np.arange(1, 41)
     f = k * f0 * np.sqrt(1.0 + inharmonicity * k**2)
@@ -64,7 +68,7 @@ def melody(seconds: float = 3.0, sample_rate: int = 8000, rng: int | np.random.G
     Parameters
     ----------
     seconds, sample_rate
-        Length and rate (Hz).
+        Length (at least 0.1) and rate (Hz, at least 4000).
     rng
         Seed or generator of notes, loudness and onsets.
 
@@ -73,7 +77,9 @@ def melody(seconds: float = 3.0, sample_rate: int = 8000, rng: int | np.random.G
     ndarray, shape (round(seconds * sample_rate),), float64
         Peak 0.9.
     """
-    rng = np.random.default_rng(rng)
+    # The highest note needs 2,100 Hz; what is shorter may be silent.
+    sample_rate = whole(sample_rate, "sample_rate", 4000)
+    seconds, rng = real(seconds, "seconds", "[0.1, inf)"), generator(rng)
     n = round(seconds * sample_rate)
     scale = np.array([0, 2, 4, 5, 7, 9, 11])
     out = np.zeros(n)
@@ -90,9 +96,9 @@ def melody(seconds: float = 3.0, sample_rate: int = 8000, rng: int | np.random.G
 
 def segments(signal: np.ndarray, n: int, length: int = SEGMENT, rng=0) -> np.ndarray:
     """Cut n segments at random places out of a signal; shape (n, length)."""
-    if not 1 <= length <= len(signal):
-        raise ValueError(f"length: got {length}, expected 1 to {len(signal)} (the signal's length)")
-    starts = np.random.default_rng(rng).integers(len(signal) - length + 1, size=n)
+    signal, n = reals(signal, "signal", ndim=1), whole(n, "n")
+    length = whole(length, "length", 1, len(signal), hint="the signal's length")
+    starts = generator(rng).integers(len(signal) - length + 1, size=n)
     return signal[starts[:, None] + np.arange(length)]
 
 
@@ -122,13 +128,11 @@ def piano(
         The 32 s of music that the segments are cut from have mean power 1, so that the noise levels of
         a schedule mean the same as for images scaled to [-1, 1].
     """
+    n, length, rng = whole(n, "n"), whole(length, "length"), generator(rng)
     seeds = {"train": 100, "validation": 200, "test": 300}
-    if split not in seeds:
-        raise ValueError(f"split: got {split!r}, expected one of {sorted(seeds)}")
-    if sample_rate not in (8000, 16000):
-        raise ValueError(f"sample_rate: got {sample_rate}, expected 8000 or 16000")
-    pieces = [melody(4.0, sample_rate, seeds[split] + i) for i in range(8)]
-    music = np.concatenate(pieces)
+    first = seeds[choice(split, "split", seeds)]
+    choice(sample_rate, "sample_rate", (8000, 16000))
+    music = np.concatenate([melody(4.0, sample_rate, first + i) for i in range(8)])
     return segments(music / np.sqrt(np.mean(music**2)), n, length, rng)
 
 
@@ -139,6 +143,8 @@ def speech(
     rng: int | np.random.Generator = 0,
 ) -> np.ndarray:
     """Draw segments of real spoken digits (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA`.
+
+    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
 
     Parameters
     ----------
@@ -153,21 +159,30 @@ def speech(
     -------
     ndarray, shape (n, length), float64
         Scaled to unit average power over all recordings of the split.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the data set is absent; says how to get it.
     """
+    n, length, rng = whole(n, "n"), whole(length, "length"), generator(rng)
     takes = {"train": (10, 50), "validation": (5, 10), "test": (0, 5)}
-    if split not in takes:
-        raise ValueError(f"split: got {split!r}, expected one of {sorted(takes)}")
+    low, high = takes[choice(split, "split", takes)]
     (path,) = fetch.fetch("fsdd")
-    with np.load(path, allow_pickle=False) as archive:
-        samples, offsets, take = archive["samples"], archive["offsets"], archive["take"]
-    low, high = takes[split]
-    clips = [
-        samples[offsets[i] : offsets[i + 1]] for i in range(len(take)) if low <= take[i] < high
-    ]
+    samples, offsets, take = _recordings(path)
+    inside = np.flatnonzero((low <= take) & (take < high))
+    if not inside.size:
+        raise ValueError(
+            f"{path}: take: expected {low} to {high - 1} for {split}, got none of them"
+        )
+    clips = [samples[offsets[i] : offsets[i + 1]] for i in inside]
     signal = np.concatenate(clips).astype(np.float64)
-    return segments(signal / np.sqrt(np.mean(signal**2)), n, length, rng)
+    power = real(float(np.mean(signal**2)), f"{path}: power of {split}", POSITIVE, hint="silence")
+    return segments(signal / np.sqrt(power), n, length, rng)
+
+
+def _recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read samples, the places where recordings begin and end, and the take of each."""
+    integers = (np.integer, (None,))
+    kinds = {"samples": (np.int16, (None,)), "offsets": integers, "take": integers}
+    samples, offsets, take, rate = fetch.arrays(path, **kinds, sample_rate=(np.integer, ()))
+    choice(int(rate), f"{path}: sample_rate", (8000,))
+    reals(take, f"{path}: take", "[0, 49]")
+    reals(offsets, f"{path}: offsets", f"[0, {len(samples)}]", shape=(len(take) + 1,))
+    reals(np.diff(offsets.astype(np.int64)), f"{path}: lengths between offsets", POSITIVE)
+    return samples, offsets, take

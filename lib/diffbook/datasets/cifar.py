@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from diffbook._checks import choice, whole
 from diffbook.datasets import fetch
 
 
 def images(split: str = "train") -> np.ndarray:
     """Return colour images.
+
+    Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
 
     Parameters
     ----------
@@ -17,15 +20,10 @@ def images(split: str = "train") -> np.ndarray:
     -------
     ndarray, shape (n, 32, 32, 3), float64
         Values in [-1, 1].
-
-    Raises
-    ------
-    FileNotFoundError
-        If the data set is absent; says how to get it.
     """
     parts = {"train": slice(0, 3200), "validation": slice(3200, 3600), "test": slice(3600, 4000)}
-    if split not in parts:
-        raise ValueError(f"split: got {split!r}, expected one of {sorted(parts)}")
+    part = parts[choice(split, "split", parts)]
     (path,) = fetch.fetch("cifar10")
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["images"][parts[split]] / 127.5 - 1.0
+    (found,) = fetch.arrays(path, images=(np.uint8, (4000, 32, 32, 3)))
+    whole(int(np.ptp(found)), f"{path}: range of images", 128, 255, hint="grey levels of 8 bits")
+    return found[part] / 127.5 - 1.0

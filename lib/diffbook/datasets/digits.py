@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from diffbook._checks import choice
 from diffbook._optional import need
 
 #: Number of images in each split, dealt out by one fixed permutation.
@@ -24,23 +25,15 @@ def images(split: str = "train", labels: bool = False):
         Values in [-1, 1]; the original grey levels 0 to 16 map to -1 to 1.
     y : ndarray, shape (n,), int64
         Only if `labels`.
-
-    Raises
-    ------
-    ValueError
-        If `split` is unknown.
     """
-    if split not in (*SPLIT_SIZES, "all"):
-        raise ValueError(f"split: got {split!r}, expected one of {(*SPLIT_SIZES, 'all')}")
+    choice(split, "split", (*SPLIT_SIZES, "all"))
     need("sklearn", "data", "datasets.digits")
     from sklearn.datasets import load_digits
 
     data = load_digits()
     # The order of the file follows the writers; a fixed permutation gives every split all of them.
     order = np.random.default_rng(20250131).permutation(len(data.images))
-    stops = np.cumsum(list(SPLIT_SIZES.values()))
-    starts = dict(zip(SPLIT_SIZES, np.r_[0, stops[:-1]], strict=True))
-    if split != "all":
-        order = order[starts[split] : starts[split] + SPLIT_SIZES[split]]
+    parts = np.split(order, np.cumsum(list(SPLIT_SIZES.values()))[:-1])
+    order = {**dict(zip(SPLIT_SIZES, parts, strict=True)), "all": order}[split]
     x = data.images[order] / 8.0 - 1.0
     return (x, data.target[order].astype(np.int64)) if labels else x

@@ -12,9 +12,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
+
+from diffbook._checks import choice
 from diffbook._optional import need
 
 
@@ -52,35 +54,20 @@ class Dataset:
 
 
 _MNIST = "https://raw.githubusercontent.com/fgnt/mnist/master/"
+_MNIST_FILES = """
+440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609 9912422 train-images-idx3-ubyte.gz
+3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c 28881 train-labels-idx1-ubyte.gz
+8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6 1648877 t10k-images-idx3-ubyte.gz
+f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6 4542 t10k-labels-idx1-ubyte.gz
+"""
 
 DATASETS = {
     "mnist": Dataset(
         "MNIST handwritten digits, 60,000 + 10,000 images of 28 x 28 (LeCun, Cortes, Burges)",
         "none stated by the authors; widely given as CC BY-SA 3.0",
         tuple(
-            File(name, sha256, size, _MNIST + name)
-            for name, sha256, size in (
-                (
-                    "train-images-idx3-ubyte.gz",
-                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                    9_912_422,
-                ),
-                (
-                    "train-labels-idx1-ubyte.gz",
-                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                    28_881,
-                ),
-                (
-                    "t10k-images-idx3-ubyte.gz",
-                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                    1_648_877,
-                ),
-                (
-                    "t10k-labels-idx1-ubyte.gz",
-                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                    4_542,
-                ),
-            )
+            File(name, sha256, int(size), _MNIST + name)
+            for sha256, size, name in map(str.split, _MNIST_FILES.strip().splitlines())
         ),
         "python -m diffbook.datasets.fetch mnist",
     ),
@@ -125,29 +112,15 @@ def describe(name: str) -> str:
 
 
 def dataset(name: str) -> Dataset:
-    """Look a data set up by name.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; the nearest one is named.
-    """
-    if name not in DATASETS:
-        near = get_close_matches(name, DATASETS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"name: got {name!r}, expected one of {sorted(DATASETS)}{hint}")
-    return DATASETS[name]
+    """Look a data set up by name; the error for an unknown one has the nearest."""
+    return DATASETS[choice(name, "name", DATASETS)]
 
 
 def local(name: str) -> list[Path] | None:
     """Return the files of a set in the folder `DIFFBOOK_DATA`, or None if they are not there.
 
     Only presence is checked: a set that was packed anew may differ byte for byte and be right.
-
-    Raises
-    ------
-    ValueError
-        If `DIFFBOOK_DATA` names no folder.
+    Raises ValueError if `DIFFBOOK_DATA` names no folder.
     """
     root = os.environ.get("DIFFBOOK_DATA")
     if not root:
@@ -163,6 +136,9 @@ def fetch(
 ) -> list[Path]:
     """Return the paths of a data set's files, downloading those that are absent or damaged.
 
+    Raises FileNotFoundError if a set without a public address is not in `DIFFBOOK_DATA` (and says how
+    to get it), RuntimeError if a download fails or its checksum stays wrong after three tries.
+
     Parameters
     ----------
     name
@@ -176,15 +152,6 @@ def fetch(
     -------
     list of Path
         In the order of the set's `files`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or `DIFFBOOK_DATA` names no folder.
-    FileNotFoundError
-        If the set is not in `DIFFBOOK_DATA` and has no public address; says how to get it.
-    RuntimeError
-        If a download fails, or its checksum stays wrong after three tries.
     """
     found, here = dataset(name), local(name)
     if here is not None:
@@ -216,6 +183,35 @@ def fetch(
             f"could not fetch data set {name!r}: {error}. Check the connection, or get it by hand and "
             f"set DIFFBOOK_DATA to the folder that holds {name}/"
         ) from error
+
+
+def arrays(path: Path, **expected: tuple[type, tuple[int | None, ...]]) -> list[np.ndarray]:
+    """Read arrays out of an .npz file; a damaged or another one is refused with its name.
+
+    Parameters
+    ----------
+    path
+        The file.
+    **expected
+        Name of an array, in the order of the answer, to its kind and its shape, with None where any length is right.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: np.asarray(archive[name]) for name in expected}
+    except Exception as error:  # damaged archives fail in a dozen ways
+        raise ValueError(
+            f"{path}: expected a whole .npz file with the arrays {', '.join(expected)}, got "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    for name, (kind, shape) in expected.items():
+        array = found[name]
+        fits = len(shape) == array.ndim and np.issubdtype(array.dtype, kind)
+        if not fits or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+            raise ValueError(
+                f"{path}: {name}: expected {kind.__name__} of shape {shape} (None: any), got "
+                f"{array.dtype} of shape {array.shape}"
+            )
+    return list(found.values())
 
 
 def intact(path: Path, sha256: str) -> bool:

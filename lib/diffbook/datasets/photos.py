@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffbook._checks import choice, generator, whole
 from diffbook._optional import need
 
 #: The photographs used, name -> (package, path inside the package).
@@ -36,6 +37,8 @@ SPLITS = ("train", "validation", "test")
 def photograph(name: str) -> np.ndarray:
     """Return one bundled photograph as a grey image.
 
+    Raises FileNotFoundError if the installed package lacks the file: nothing is downloaded instead.
+
     Parameters
     ----------
     name
@@ -45,18 +48,10 @@ def photograph(name: str) -> np.ndarray:
     -------
     ndarray, shape (height, width), float64
         Luminance in [-1, 1] (scikit-image's `rgb2gray` weights). Read-only, because it is cached.
-
-    Raises
-    ------
-    ValueError
-        If the name is not in `PHOTOGRAPHS`.
-    FileNotFoundError
-        If the installed package does not ship the file (nothing is downloaded instead).
     """
-    need("skimage", "data", "datasets.photos")
+    image = _read(name)
     from skimage import color
 
-    image = _read(name)
     grey = image if image.ndim == 2 else color.rgb2gray(image[..., :3])
     grey = 2.0 * grey - 1.0
     grey.flags.writeable = False
@@ -65,13 +60,10 @@ def photograph(name: str) -> np.ndarray:
 
 def _read(name: str) -> np.ndarray:
     """Read a bundled photograph from its package's folder, in [0, 1]."""
-    if name not in PHOTOGRAPHS:
-        raise ValueError(f"name: got {name!r}, expected one of {sorted(PHOTOGRAPHS)}")
-    package, inside = PHOTOGRAPHS[name]
+    package, inside = PHOTOGRAPHS[choice(name, "name", PHOTOGRAPHS)]
     need(package, "data", f"photograph {name!r}")
-    spec = find_spec(package)
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    if folder is None or not (folder / inside).is_file():
+    folder = Path(find_spec(package).origin).parent
+    if not (folder / inside).is_file():
         raise FileNotFoundError(
             f"the installed package {package!r} does not ship {inside!r}; "
             "install the versions of requirements.lock"
@@ -88,22 +80,14 @@ def tiles(split: str, photographs: tuple[str, ...] = tuple(PHOTOGRAPHS)) -> list
     Tiles of different splits share no pixel. All photographs appear in all splits, so the splits have
     the same statistics: what is tested is whether a sampler reproduces them, not whether a network
     generalises to a subject that it has never seen.
-
-    Raises
-    ------
-    ValueError
-        If `split` is not one of `SPLITS`.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {SPLITS}")
+    choice(split, "split", SPLITS)
     found = []
-    for name in photographs:
+    for name in [choice(one, "photographs", PHOTOGRAPHS) for one in photographs]:
         image = photograph(name)
-        for i in range(image.shape[0] // TILE):
-            for j in range(image.shape[1] // TILE):
-                if _DEAL[(2 * i + j) % len(_DEAL)] == split:
-                    rows, columns = slice(i * TILE, (i + 1) * TILE), slice(j * TILE, (j + 1) * TILE)
-                    found.append(image[rows, columns])
+        for i, j in np.ndindex(image.shape[0] // TILE, image.shape[1] // TILE):
+            if _DEAL[(2 * i + j) % len(_DEAL)] == split:
+                found.append(image[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE])
     return found
 
 
@@ -125,18 +109,10 @@ def patches(n: int, size: int = 16, split: str = "train", rng: int | np.random.G
     -------
     ndarray, shape (n, size, size), float64
         Values in [-1, 1]. Half of the patches, on average, are mirrored left to right.
-
-    Raises
-    ------
-    ValueError
-        If `n`, `size` or `split` is out of range.
     """
-    if n < 1:
-        raise ValueError(f"n: got {n}, expected a positive number of patches")
-    if not 1 <= size <= TILE:
-        raise ValueError(f"size: got {size}, expected 1 to {TILE} (a patch lies inside one tile)")
+    n, rng = whole(n, "n"), generator(rng)
+    size = whole(size, "size", 1, TILE, hint="a patch lies inside one tile")
     pool = np.stack(tiles(split))
-    rng = np.random.default_rng(rng)
     which = rng.integers(len(pool), size=n)
     top, left = rng.integers(TILE - size + 1, size=(2, n))
     window = np.arange(size)
@@ -175,22 +151,14 @@ def colour_crops(n: int, size: int, split: str = "train", rng: int | np.random.G
     -------
     ndarray, shape (n, 3, size, size), float64
         Values in [-1, 1].
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
     """
-    if n < 1 or size < 8:
-        raise ValueError(f"n, size: got {n} and {size}, expected n >= 1 and size >= 8")
-    if split not in COLOUR_SPLITS:
-        raise ValueError(f"split: got {split!r}, expected one of {sorted(COLOUR_SPLITS)}")
-    need("skimage", "data", "datasets.photos")
+    n, size, rng = whole(n, "n"), whole(size, "size", 8), generator(rng)
+    choice(split, "split", COLOUR_SPLITS)
+    photographs = [_read(name)[..., :3] for name in COLOUR_SPLITS[split]]
     from skimage.transform import resize
 
-    rng, scaled = np.random.default_rng(rng), []
-    for name in COLOUR_SPLITS[split]:
-        image = _read(name)[..., :3]
+    scaled = []
+    for image in photographs:
         factor = 1.25 * size / min(image.shape[:2])
         shape = tuple(int(np.ceil(factor * side)) for side in image.shape[:2])
         scaled.append(2.0 * resize(image, (*shape, 3), anti_aliasing=factor < 1) - 1.0)

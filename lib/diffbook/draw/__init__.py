@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = face(
     {
         "style": "PANEL INK GRID SEQUENCE use_style show_with_palette palette_png looks label",
         "parts": (
-            "LOSS distinct room step_axis lowest few_log_ticks narrow_log_ticks gaps filled "
+            "LOSS distinct room lowest fixed_ticks narrow_log_ticks filled "
             "vector positive sparse log_sparse thin plain_log_ticks legend_below done"
         ),
         "curves": "lines over_steps panels dots step_ticks",

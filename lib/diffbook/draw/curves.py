@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, real, reals, whole
 from diffbook.draw.parts import (
     LOSS,
     distinct,
     done,
     filled,
-    gaps,
+    fixed_ticks,
     legend_below,
     log_sparse,
     lowest,
@@ -29,7 +29,6 @@ from diffbook.draw.parts import (
     positive,
     room,
     thin,
-    vector,
 )
 from diffbook.draw.parts import panels as axes_of
 from diffbook.draw.style import GREY, INK, PANEL, label
@@ -79,9 +78,14 @@ def lines(
         Ends of the axes; a curve beyond runs out of the panel.
     """
     data = _checked(x, curves, log, floor)
-    if reference is not None and reference not in data:
-        raise ValueError(f"reference must be one of {list(data)}; got {reference!r}.")
-    loose = {k: _point(f"points[{k!r}]", *pair) for k, pair in (points or {}).items()}
+    if reference is not None:
+        choice(reference, "reference", data)
+    across, up = (POSITIVE if axis in log else ANY for axis in "xy")
+    if ticks is not None:
+        reals(ticks, "ticks", across, ndim=1)
+    loose = {k: _point(f"points[{k!r}]", pair, across, up) for k, pair in (points or {}).items()}
+    _check_values("marks", marks, across), _check_values("levels", levels, up)
+    _check_values("xlim", xlim, across), _check_values("ylim", ylim, up)
     names = [*data, *(name for name in loose if name not in data)]
     two = reference is not None
     size = (7.2, (5.9 if two else 3.9) + room(names))
@@ -155,10 +159,13 @@ def panels(
     columns : int
         Panels in a row.
     """
+    columns = whole(columns, "columns")
     unknown = sorted((set(linear) | set(levels or {})) - set(filled(groups)))
     if unknown:
         raise ValueError(f"linear and levels must name panels of {list(groups)}; got {unknown}.")
     logs = {name: log.replace("y", "") if name in linear else log for name in groups}
+    for name, value in (levels or {}).items():
+        real(value, f"levels[{name!r}]", POSITIVE if "y" in logs[name] else ANY)
     tables = {name: _checked(x, group, logs[name], None) for name, group in groups.items()}
     every = {name: np.empty(0) for group in tables.values() for name in group}
     rows = -(-len(tables) // columns)
@@ -210,6 +217,10 @@ def dots(
         row: {name: _dot(f"rows[{row!r}][{name!r}]", value, log) for name, value in group.items()}
         for row, group in filled(rows).items()
     }
+    if line is not None:
+        real(line, "line", POSITIVE if log else ANY)
+    if ends is not None and len(ends) != len(data):
+        raise ValueError(f"ends: got {len(ends)} texts, expected one for each of {len(data)} rows")
     names = list(dict.fromkeys(name for group in data.values() for name in group))
     apart = any(low < high for group in data.values() for _, low, high in group.values())
     height = (0.2 * len(names) + 0.1 if apart else 0.5) * len(data)
@@ -249,10 +260,9 @@ def dots(
 
 def step_ticks(ax: Axes, ticks: ArrayLike) -> None:
     """Label an axis at the given values, thinned where labels would touch."""
-    kept = thin(np.asarray(ticks, dtype=float)) if ax.get_xscale() == "log" else list(ticks)
-    ax.xaxis.set_major_locator(FixedLocator(kept))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
+    log = ax.get_xscale() == "log"
+    ticks = reals(ticks, "ticks", POSITIVE if log else ANY, ndim=1)
+    fixed_ticks(ax.xaxis, thin(ticks) if log else ticks)
 
 
 def _checked(
@@ -262,26 +272,24 @@ def _checked(
     floor: float | None,
 ) -> dict[Any, tuple[NDArray, NDArray]]:
     """Abscissa (n,) and rows (n, 3) of every curve; a curve without an interval repeats its values."""
-    if log not in ("", "x", "y", "xy"):
-        raise ValueError(f"log must be '', 'x', 'y' or 'xy'; got {log!r}.")
-    if floor is not None and not floor > 0:
-        raise ValueError(f"floor must be positive; got {floor}.")
+    choice(log, "log", ("", "x", "y", "xy"))
+    if floor is not None:
+        real(floor, "floor", POSITIVE)
+    across = POSITIVE if "x" in log else ANY
+    up = (POSITIVE if floor is None else NON_NEGATIVE) if "y" in log else ANY
     if isinstance(x, Mapping) and list(x) != list(curves):
         raise ValueError(f"x must have the keys of curves, {list(curves)}; got {list(x)}.")
     data = {}
     for name, value in filled(curves).items():
-        at = x[name] if isinstance(x, Mapping) else x
-        at = positive("x", at) if "x" in log else vector("x", at)
-        table = np.asarray(value, dtype=float)
-        if table.shape == (at.size, 3):
-            if (table[:, 1] > table[:, 0]).any() or (table[:, 0] > table[:, 2]).any():
-                raise ValueError(f"curves[{name!r}] must have low <= mean <= high in every row.")
-        else:
-            table = np.repeat(vector(f"curves[{name!r}]", table, at.size)[:, None], 3, axis=1)
-        if "y" in log and floor is None:
-            gaps(f"curves[{name!r}]", table[:, 0], at.size)
-        elif "y" in log and not (table >= 0).all():
-            raise ValueError(f"curves[{name!r}] must not be negative; got {table.min():g}.")
+        at = reals(x[name] if isinstance(x, Mapping) else x, "x", across, ndim=1)
+        what = f"curves[{name!r}]"
+        table = reals(value, what, nan=True)
+        if table.shape != (at.size, 3):
+            reals(table, what, shape=at.shape, nan=True)
+            table = np.repeat(table[:, None], 3, axis=1)
+        if (table[:, 1] > table[:, 0]).any() or (table[:, 0] > table[:, 2]).any():
+            raise ValueError(f"{what} must have low <= mean <= high in every row.")
+        reals(table[:, 0], what, up, nan=True, hint="on a logarithmic axis")
         order = np.argsort(at, kind="stable")
         data[name] = at[order], table[order]
     return data
@@ -304,12 +312,12 @@ def _draw(
         look = dict(looks[name])
         above = np.flatnonzero(mean >= floor) if floor is not None else np.arange(x.size)
         every = _markers(ax, x, above)
-        if not np.any(high > low):
+        spread = np.any(high > low)
+        if x.size > 12 or not spread:
             ax.plot(x, shown, label=label(name), markevery=every, **look)
-        elif x.size > 12:
-            ax.plot(x, shown, label=label(name), markevery=every, **look)
+        if x.size > 12 and spread:
             ax.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
-        else:
+        elif spread:
             # Shifted sideways by a few per cent, so that intervals do not hide each other.
             at = x * 1.03 ** (i - (len(data) - 1) / 2) if ax.get_xscale() == "log" else x
             low = np.maximum(low, 0.5 * mean) if ax.get_yscale() == "log" else low
@@ -331,10 +339,24 @@ def _markers(ax: Axes, x: NDArray, above: NDArray) -> list[int]:
     return [int(i) for i in above[:: above.size // 12]]
 
 
-def _point(name: str, x: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
-    """Coordinates of points, checked."""
-    at = vector(name, x)
-    return at, vector(name, y, at.size)
+def _point(
+    name: str, pair: tuple[ArrayLike, ArrayLike], across: str, up: str
+) -> tuple[NDArray, NDArray]:
+    """Coordinates of points, each in its interval."""
+    at = reals(pair[0], name, across, ndim=1)
+    return at, reals(pair[1], name, up, shape=at.shape, nan=True)
+
+
+def _check_values(
+    name: str, values: Mapping[str, float] | tuple[float | None, ...] | None, interval: str
+) -> None:
+    """Check named lines, or the two ends of an axis, each of which may be open."""
+    values = (None, None) if values is None else values
+    if not isinstance(values, Mapping) and len(values) != 2:
+        raise ValueError(f"{name}: got {values!r}, expected two ends, each of which may be None")
+    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+        if value is not None:
+            real(value, f"{name}[{key!r}]", interval)
 
 
 def _draw_points(
@@ -366,15 +388,11 @@ def _extras(ax: Axes, marks: Mapping[str, float], levels: Mapping[str, float]) -
 
 def _dot(name: str, value: ArrayLike, log: bool) -> tuple[float, float, float]:
     """Mean, low and high of a dot; a value without an interval three times."""
-    array = np.asarray(value, dtype=float)
-    if array.ndim == 0:
-        array = np.repeat(array, 3)
-    mean, low, high = vector(name, array, 3)
+    array = reals(value, name)
+    mean, low, high = reals(np.repeat(array, 3) if array.ndim == 0 else array, name, shape=(3,))
     if low > mean or mean > high:
         raise ValueError(f"{name} must have low <= mean <= high; got {array.tolist()}.")
-    if log and not mean > 0:
-        raise ValueError(f"{name} must be positive for a logarithmic axis; got {mean:g}.")
-    return mean, low, high
+    return real(mean, name, POSITIVE if log else ANY), low, high
 
 
 def _range(

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import NON_NEGATIVE, real, reals
 from diffbook.draw.parts import done, filled
 from diffbook.draw.style import SEQUENCE, label
 
@@ -52,9 +53,12 @@ def grid(
     first = images[next(iter(images))]
     low = min(float(np.nanmin(image)) for image in first.values()) if low is None else low
     high = max(float(np.nanmax(image)) for image in first.values()) if high is None else high
+    low, high = real(low, "low"), real(high, "high")
     if high < low or (high == low and named):
         raise ValueError(f"high must be above low = {low:g}; got {high:g}.")
-    spread = _spread(std, list(images))
+    if std is not None and list(std) != list(images):
+        raise ValueError(f"std must have the rows {list(images)}; got {list(std)}.")
+    spread = {k: reals(v, f"std[{k!r}]", NON_NEGATIVE, ndim=2) for k, v in (std or {}).items()}
     fig, axes = _bare_axes(
         (len(images), len(headings) + bool(spread)), first[headings[0]].shape[:2],
         above=0.3 * bool(title) + (0.28 if named else 0.04), below=0.72 if spread else 0.04,
@@ -79,40 +83,22 @@ def _row(name: str, row: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArr
     """Images of one row, channels last, checked."""
     if isinstance(row, Mapping):
         return {key: _image(f"{name}[{key!r}]", value) for key, value in filled(row).items()}
-    array = np.asarray(row, dtype=float)
-    if array.ndim not in (3, 4) or len(array) == 0:
-        raise ValueError(f"{name} must be (n, h, w) or (n, h, w, 3); got shape {array.shape}.")
+    array = reals(row, name, ndim=(3, 4), nan=True)
     return {str(i): _image(f"{name}[{i}]", image) for i, image in enumerate(array)}
 
 
 def _image(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """One image, (h, w) or (h, w, 3)."""
-    array = np.asarray(value, dtype=float)
+    array = reals(value, name, ndim=(2, 3), nan=True)
     if array.ndim == 3 and array.shape[-1] != 3 and array.shape[0] in (1, 3):
         array = np.moveaxis(array, 0, -1)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] != 3):
+    if array.ndim == 3 and array.shape[-1] != 3:
         raise ValueError(
             f"{name} must be (h, w), (h, w, 3) or channels first; got shape {np.shape(value)}."
         )
     return array
-
-
-def _spread(std: Mapping[Any, ArrayLike] | None, names: list[Any]) -> dict[Any, NDArray]:
-    """Check maps of standard deviations."""
-    if std is None:
-        return {}
-    if list(std) != names:
-        raise ValueError(f"std must have the rows {names}; got {list(std)}.")
-    arrays = {k: np.asarray(v, dtype=float) for k, v in std.items()}
-    for name, value in arrays.items():
-        if value.ndim != 2 or not (value >= 0).all():
-            raise ValueError(
-                f"std[{name!r}] must be (h, w) and not negative; got shape {value.shape}, minimum "
-                f"{value.min():g}."
-            )
-    return arrays
 
 
 def _draw_spread(fig: Figure, axes: NDArray, maps: list[NDArray]) -> None:

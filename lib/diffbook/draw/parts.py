@@ -12,9 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import POSITIVE, real, reals, whole
 from diffbook.draw.style import label, looks
 
 LOSS = r"$E_y\,W_2^2$ (units of the data squared)"
@@ -48,23 +49,18 @@ def distinct(arrays: Mapping[Any, NDArray]) -> list[tuple[Any, NDArray, dict[str
 
 def room(labels: Iterable[Any], width: float = 7.2) -> float:
     """Return the height in inches that `plotstyle.legend_below` will take for these labels."""
-    texts = [label(key) for key in labels]
-    columns = max(1, int(width / (0.085 * max(map(len, texts)) + 0.75)))
-    return 0.22 * -(-len(texts) // columns) + 0.1
+    return 0.22 * _rows([label(key) for key in labels], real(width, "width", POSITIVE)) + 0.1
 
 
-def step_axis(ax: Axes, steps: NDArray[np.float64]) -> None:
-    """Give a panel a logarithmic axis with the numbers of steps as ticks."""
-    ax.set_xscale("log")
-    ax.set_xlabel("number of steps S")
-    ax.xaxis.set_major_locator(FixedLocator(thin(steps)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
+def _rows(texts: Sequence[str], width: float) -> int:
+    """Rows of a legend of this width in inches, by its longest text at 11 pt."""
+    columns = max(1, int(width / (0.085 * max(map(len, texts), default=0) + 0.75)))
+    return -(-len(texts) // columns)
 
 
 def lowest(axes: NDArray[Any], count: int, xlabel: str) -> None:
     """Label the lowest panel of every column, and hide those from number `count` on."""
-    columns = axes.shape[1]
+    count, columns = whole(count, "count"), axes.shape[1]
     for i, ax in enumerate(axes.flat):
         ax.set_visible(i < count)
         if i < count <= i + columns:
@@ -72,9 +68,21 @@ def lowest(axes: NDArray[Any], count: int, xlabel: str) -> None:
             ax.tick_params(labelbottom=True)
 
 
-def few_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis of any magnitude with at most six round numbers."""
+def fixed_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Label an axis at these values alone."""
+    axis.set_major_locator(FixedLocator(reals(ticks, "ticks", ndim=1)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def narrow_log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis of less than two decades with at most six round numbers.
+
+    Others are left alone, and tiny numbers to powers of ten as well.
+    """
     low, high = axis.get_view_interval()
+    if axis.get_scale() != "log" or not 1e-3 < high < 100 * low:
+        return
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     fine = [np.arange(10, 100, by) / 10 for by in (1, 2, 5)]
     for steps in (*fine, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
@@ -87,57 +95,25 @@ def few_log_ticks(axis: Axis) -> None:
     # A last tick just below a round one (0.98 and 1) would touch it.
     if len(ticks) > 1 and ticks[1] / ticks[0] < (high / low) ** 0.07:
         ticks = ticks[1:]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_locator(NullLocator())
-
-
-def narrow_log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis of less than two decades with plain numbers; leave others alone.
-
-    Tiny numbers are left to powers of ten as well.
-    """
-    low, high = axis.get_view_interval()
-    if axis.get_scale() == "log" and 1e-3 < high < 100 * low:
-        few_log_ticks(axis)
-
-
-def gaps(name: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
-    """Return values for a logarithmic axis: positive, or NaN where not available."""
-    array = vector(name, value, size)
-    if np.any(array <= 0):
-        raise ValueError(f"{name} must be positive for a logarithmic axis; got {array.min():g}.")
-    return array
+    fixed_ticks(axis, ticks)
 
 
 def filled(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return a mapping of curves unchanged; raise if there is nothing in it."""
     if not mapping:
-        raise ValueError(
-            "nothing to draw: the mapping of curves is empty; give at least one entry."
-        )
+        raise ValueError("nothing to draw: the mapping of curves is empty; give at least one entry")
     return mapping
 
 
 def vector(name: str, value: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
-    """Return a 1-D float array, of length `size` if given; raise naming the argument otherwise."""
-    array = np.asarray(value, dtype=float)
-    if array.ndim != 1 or array.size == 0 or (size is not None and array.size != size):
-        expected = "a 1-D array" if size is None else f"a 1-D array of length {size}"
-        raise ValueError(f"{name} must be {expected}; got shape {array.shape}.")
-    return array
+    """Return a 1-D float array, of length `size` if given; NaN where not available."""
+    shape = None if size is None else (whole(size, "size"),)
+    return reals(value, name, ndim=1, shape=shape, nan=True)
 
 
 def positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return a 1-D array of positive numbers, as a logarithmic axis needs."""
-    array = vector(name, value)
-    bad = np.flatnonzero(~(array > 0))
-    if bad.size:
-        raise ValueError(
-            f"{name} must be positive for a logarithmic axis; got {array[bad[0]]:g} at index "
-            f"{bad[0]}. Leave such entries out or floor them."
-        )
-    return array
+    return reals(value, name, POSITIVE, ndim=1, hint="on a logarithmic axis")
 
 
 def panels(
@@ -150,6 +126,10 @@ def panels(
     heights: Sequence[float] | None = None,
 ) -> tuple[Figure, NDArray[Any]]:
     """Return a figure and its 2-D array of axes; `heights` are relative heights of the rows."""
+    rows, columns = whole(rows, "rows"), whole(columns, "columns")
+    reals(size, "size", POSITIVE, shape=(2,))
+    if heights is not None:
+        reals(heights, "heights", POSITIVE, shape=(rows,))
     fig, axes = plt.subplots(
         rows, columns, figsize=size, squeeze=False, sharex=sharex, sharey=sharey,
         layout="constrained", gridspec_kw={"height_ratios": heights} if heights else None,
@@ -159,19 +139,20 @@ def panels(
 
 def sparse(size: int, count: int = 9) -> int:
     """Distance between markers, so that a curve of `size` points carries about `count` of them."""
-    return max(1, size // count)
+    return max(1, whole(size, "size") // whole(count, "count"))
 
 
 def log_sparse(x: NDArray[np.float64], count: int = 9) -> list[int]:
     """Positions of markers that look evenly spaced on a logarithmic axis."""
-    targets = np.geomspace(x[0], x[-1], min(count, x.size))
+    x = reals(x, "x", POSITIVE, ndim=1)
+    targets = np.geomspace(x[0], x[-1], min(whole(count, "count"), x.size))
     return sorted({int(np.abs(np.log(x) - np.log(target)).argmin()) for target in targets})
 
 
 def thin(steps: NDArray[np.float64]) -> list[float]:
     """Keep tick positions that are at least a factor 1.3 apart, so labels do not touch."""
     kept: list[float] = []
-    for step in np.sort(steps):
+    for step in np.sort(reals(steps, "steps", POSITIVE, ndim=1)):
         if not kept or step / kept[-1] > 1.3:
             kept.append(float(step))
     return kept
@@ -186,21 +167,15 @@ def plain_log_ticks(axis: mpl.axis.Axis) -> None:
     for value in inside:
         if not kept or np.log(value / kept[-1]) > 0.11 * np.log(high / low):
             kept.append(value)
-    axis.set_major_locator(FixedLocator(kept))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
+    fixed_ticks(axis, kept)
 
 
 def legend_below(fig: Figure, ax: Axes, count: int) -> None:
     """One legend under the figure: it never hides a curve, and it wraps before it overflows."""
     handles, labels = ax.get_legend_handles_labels()
-    if count < 1 or not handles:
+    if whole(count, "count", 0) < 1 or not handles:
         return
-    longest = max(len(text) for text in labels)
-    fits = int(fig.get_size_inches()[0] / (0.085 * longest + 0.75))  # inches per entry at 11 pt
-    columns = min(len(labels), max(1, fits))
-    rows = -(-len(labels) // columns)
+    rows = _rows(labels, fig.get_size_inches()[0])
     fig.legend(
         handles, labels, loc="outside lower center", ncols=-(-len(labels) // rows),
         handlelength=2.8, columnspacing=1.6,

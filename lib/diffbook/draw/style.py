@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from diffbook._checks import whole
+
 PANEL = "#fbfbf8"
 
 
@@ -150,7 +152,7 @@ def show_with_palette(fig: Figure) -> None:
 
 def palette_png(fig: Figure, colours: int = 64) -> bytes:
     """PNG of a figure with a small palette: a quarter of the size, for notebooks with many."""
-    buffer = io.BytesIO()
+    colours, buffer = whole(colours, "colours", 2, 256), io.BytesIO()
     fig.savefig(buffer, format="png")
     image = Image.open(buffer).convert("RGB")
     small = image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
@@ -165,6 +167,7 @@ def style(name: str, position: int = 0) -> dict[str, Any]:
     A name outside `STYLES` takes the style at `position` of a fixed cycle; a name that begins with
     a known one (``"cosine, S = 10"``) takes the known one's style.
     """
+    position = whole(position, "position", 0)
     if name in STYLES:
         return dict(STYLES[name])
     known = [key for key in STYLES if name.startswith(key)]

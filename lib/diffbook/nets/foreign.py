@@ -33,6 +33,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._checks import choice, real, reals, whole
+from diffbook.nets.store import fill, read_safetensors
+from diffbook.nets.unet import tensor, torch_device
 from diffbook.samplers.adapters import at_timesteps, vp_from_ve, x0_from_eps
 from diffbook.schedules.families import ddpm_chain, nearest_timesteps
 from diffbook.schedules.levels import validate_alpha_bar
@@ -72,7 +75,7 @@ def load_pretrained(
     batch: int = 16,
     clip: tuple[float, float] | None = (-1.0, 1.0),
 ) -> Pretrained:
-    """Load a foreign model and adapt it.
+    """Load a foreign model and adapt it; what is not of the form described is refused.
 
     Parameters
     ----------
@@ -85,33 +88,25 @@ def load_pretrained(
     clip
         Range that x0_hat is clamped to, or None. Clamping is what the published samplers do with
         networks; it makes the denoiser nonlinear, and its gradient zero where it acts.
-
-    Raises
-    ------
-    ValueError
-        If the name or what the factory returned is not of the form described.
-    FileNotFoundError, ModuleNotFoundError
-        If there is no such file or module.
     """
     found = _factory(spec)()
     if not isinstance(found, Mapping):
-        raise ValueError(
-            f"pretrained: {spec!r} returned {type(found).__name__}, expected a mapping"
-        )
+        raise ValueError(f"spec: {spec!r} returned {type(found).__name__}, expected a mapping")
     unknown = set(found) - {"model", "predicts", "shape", "alpha_bar"}
     missing = {"model", "predicts", "shape"} - set(found)
     if unknown or missing:
         raise ValueError(
-            f"pretrained: {spec!r} lacks {sorted(missing)} and has the unknown {sorted(unknown)}"
+            f"spec: {spec!r} lacks {sorted(missing)} and has the unknown {sorted(unknown)}"
         )
-    predicts, shape = found["predicts"], tuple(int(n) for n in found["shape"])
-    if predicts not in PREDICTIONS:
-        raise ValueError(f"predicts: got {predicts!r}, expected one of {PREDICTIONS}")
+    predicts = choice(found["predicts"], f"{spec}: predicts", PREDICTIONS)
+    shape = tuple(whole(n, f"{spec}: shape") for n in np.ravel(found["shape"]))
+    if not callable(found["model"]):
+        raise ValueError(f"{spec}: model: got {found['model']!r}, expected a function or a module")
     settings = {"device": device, "batch": batch, "clip": clip}
     if predicts == "x0":
         return Pretrained(from_sigma_model(found["model"], **settings), shape, None)
     levels = found.get("alpha_bar")
-    levels = validate_alpha_bar(ddpm_chain() if levels is None else levels)
+    levels = validate_alpha_bar(ddpm_chain() if levels is None else levels, f"{spec}: alpha_bar")
     return Pretrained(from_eps_model(found["model"], levels, **settings), shape, levels)
 
 
@@ -146,7 +141,7 @@ def from_eps_model(
 
     def eps(x: torch.Tensor, t: int, cond: Any = None) -> torch.Tensor:
         steps = torch.full((len(x),), t, dtype=torch.int64, device=device)
-        return _first_half(model(x.to(device=device, dtype=torch.float32), steps), x).to(x)
+        return _answer(model, x, steps, f"t = {t}")
 
     # x0 is formed in the caller's precision: at the noisy end eps_hat is multiplied by about 150.
     return _adapted(x0_from_eps(at_timesteps(eps, levels)), model, device, batch, clip)
@@ -171,7 +166,7 @@ def from_sigma_model(
 
     def x0(y: torch.Tensor, sigma: float, cond: Any = None) -> torch.Tensor:
         levels = torch.full((len(y),), float(sigma), device=device)
-        return _first_half(model(y.to(device=device, dtype=torch.float32), levels), y).to(y)
+        return _answer(model, y, levels, f"sigma = {sigma:g}")
 
     return _adapted(vp_from_ve(x0), model, device, batch, clip)
 
@@ -206,26 +201,17 @@ def rounded(alpha_bar: ArrayLike, alpha_bar_train: ArrayLike) -> NDArray:
 def load_safetensors(module: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     """Fill a module with weights from a safetensors file; every name must agree.
 
-    Raises
-    ------
-    ValueError
-        If the file is of another kind (checkpoints in other formats are unpickled, which runs code),
-        or its names or shapes are not the module's.
+    Raises ValueError if the file is damaged, does not fit the module, or is of another kind
+    (checkpoints in other formats are unpickled, which runs code).
     """
-    from safetensors.torch import load_file
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(
             f"path: got {path.name!r}, expected a .safetensors file; convert the checkpoint where "
             "you trust it, this book never unpickles"
         )
-    tensors, wanted = load_file(path), module.state_dict()
-    odd = sorted(set(tensors) ^ set(wanted))
-    odd += [k for k in wanted if k in tensors and tensors[k].shape != wanted[k].shape]
-    if odd:
-        raise ValueError(f"path: {path.name!r} and the module disagree about {odd[:5]}")
-    module.load_state_dict(tensors)
+    advice = "fetch or convert it again"
+    fill(module, read_safetensors(path, advice)[0], path, advice)
     return module
 
 
@@ -234,13 +220,12 @@ def _factory(spec: str) -> Callable:
     place, colon, name = str(spec).rpartition(":")
     if not (colon and place and name.isidentifier()):
         raise ValueError(
-            f"pretrained: got {spec!r}, expected 'path/to/file.py:function' or "
-            "'package.module:function'"
+            f"spec: got {spec!r}, expected 'path/to/file.py:function' or 'package.module:function'"
         )
     if place.endswith(".py"):
         path = Path(place)
         if not path.is_file():
-            raise FileNotFoundError(f"pretrained: there is no file {place!r}")
+            raise FileNotFoundError(f"spec: there is no file {place!r}")
         source = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(source)
         source.loader.exec_module(module)
@@ -248,29 +233,37 @@ def _factory(spec: str) -> Callable:
         module = importlib.import_module(place)
     found = getattr(module, name, None)
     if not callable(found):
-        raise ValueError(f"pretrained: {place!r} has no function {name!r}")
+        raise ValueError(f"spec: {place!r} has no function {name!r}")
     return found
 
 
-def _first_half(answer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Drop the channels of a learned variance; refuse any other shape."""
-    if answer.shape == x.shape:
-        return answer
-    if answer.ndim == x.ndim and answer.shape == (len(x), 2 * x.shape[1], *x.shape[2:]):
-        return answer[:, : x.shape[1]]
-    raise ValueError(
-        f"model: answered shape {tuple(answer.shape)} to {tuple(x.shape)}, expected the same, or "
-        "twice the channels"
-    )
+def _answer(model: Callable, x: torch.Tensor, levels: torch.Tensor, at: str) -> torch.Tensor:
+    """Ask a model in float32, drop the channels of a learned variance, refuse what is no answer."""
+    name = f"model {getattr(model, '__name__', type(model).__name__)} at {at}"
+    x32 = x.to(device=levels.device, dtype=torch.float32)
+    answer = model(x32, levels)
+    if not isinstance(answer, torch.Tensor) or not answer.is_floating_point():
+        kind = getattr(answer, "dtype", type(answer).__name__)
+        raise ValueError(f"{name}: answered {kind}, expected a tensor in real floating point")
+    if answer.shape not in (x.shape, (len(x), 2 * x.shape[1], *x.shape[2:])):
+        raise ValueError(
+            f"{name}: answered shape {tuple(answer.shape)} to {tuple(x.shape)}, expected the same, or "
+            "twice the channels"
+        )
+    used = answer[:, : x.shape[1]]
+    # States that are not finite are those of a diverging sampler, which shows as such.
+    if x32.isfinite().all() and not used.isfinite().all():
+        largest = float(x32.detach().abs().max())
+        raise ValueError(f"{name}: answered values that are not finite to states up to {largest:g}")
+    return used.to(x)
 
 
 def _adapted(
     core: Callable, model: Callable, device: str, batch: int, clip: tuple[float, float] | None
 ) -> Callable:
     """Wrap a torch denoiser: evaluation mode, numpy or torch, batches, clamping."""
-    if batch < 1:
-        raise ValueError(f"batch: got {batch}, expected at least 1")
-    if clip is not None and not clip[0] < clip[1]:
+    device, batch = torch_device(device), whole(batch, "batch")
+    if clip is not None and not np.diff(reals(clip, "clip", shape=(2,))) > 0:
         raise ValueError(f"clip: got {clip}, expected (low, high) with low < high, or None")
     if isinstance(model, torch.nn.Module):
         # Frozen, so that samplers differentiate with respect to the state and nothing else.
@@ -281,8 +274,9 @@ def _adapted(
             raise ValueError("cond: got a condition, expected None (the adapter is unconditional)")
         kind = "numpy" if isinstance(x_t, np.ndarray) else "torch"
         with torch.no_grad() if kind == "numpy" else nullcontext():
-            x = torch.as_tensor(x_t)
-            x0 = torch.cat([core(part, float(alpha_bar_t)) for part in x.split(batch)])
+            x = tensor(x_t)
+            level = real(alpha_bar_t, "alpha_bar_t", "(0, 1]")
+            x0 = torch.cat([core(part, level) for part in x.split(batch)])
             x0 = x0 if clip is None else x0.clamp(*clip)
         return x0.numpy() if kind == "numpy" else x0
 

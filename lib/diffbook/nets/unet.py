@@ -6,14 +6,17 @@ Aila, Laine 2022 (arXiv 2206.00364), Table 1.
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffbook._checks import POSITIVE, real, whole
 
-class Block(nn.Module):
+
+class _Block(nn.Module):
     """Residual block: two 3 x 3 convolutions, modulated per channel by the noise level."""
 
     def __init__(self, c_in: int, c_out: int, c_emb: int):
@@ -51,18 +54,21 @@ class UNet(nn.Module):
 
     def __init__(self, channels: tuple[int, int] = (32, 64), fold: int = 1, c_emb: int = 64):
         super().__init__()
-        fine, coarse = channels
-        self.fold = fold
+        widths = [whole(c, "channels", 8) for c in channels]
+        if len(widths) != 2 or any(c % 8 for c in widths):
+            raise ValueError(f"channels: got {channels!r}, expected two multiples of 8")
+        fine, coarse = widths
+        self.fold, c_emb = whole(fold, "fold"), whole(c_emb, "c_emb")
         # Fixed frequencies: ln(sigma)/4 spans about 2.5, the slowest sine covers it in half a turn.
         self.register_buffer("frequencies", torch.exp(torch.linspace(0.0, math.log(32.0), 16)))
         self.embed = nn.Sequential(nn.Linear(32, c_emb), nn.SiLU(), nn.Linear(c_emb, c_emb))
         self.enter = nn.Conv2d(fold**2, fine, 3, padding=1)
-        self.down1 = Block(fine, fine, c_emb)
+        self.down1 = _Block(fine, fine, c_emb)
         self.shrink = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
-        self.down2 = Block(coarse, coarse, c_emb)
-        self.middle = Block(coarse, coarse, c_emb)
+        self.down2 = _Block(coarse, coarse, c_emb)
+        self.middle = _Block(coarse, coarse, c_emb)
         self.grow = nn.Conv2d(coarse, fine, 1)
-        self.up1 = Block(2 * fine, fine, c_emb)
+        self.up1 = _Block(2 * fine, fine, c_emb)
         self.leave = nn.Sequential(
             nn.GroupNorm(8, fine), nn.SiLU(), nn.Conv2d(fine, fold**2, 3, padding=1)
         )
@@ -94,12 +100,8 @@ class Preconditioned(nn.Module):
 
     def __init__(self, net: nn.Module, data_mean: float, sigma_data: float):
         super().__init__()
-        if not sigma_data > 0:
-            raise ValueError(
-                f"sigma_data: got {sigma_data}, expected a positive standard deviation"
-            )
-        self.net = net
-        self.data_mean, self.sigma_data = float(data_mean), float(sigma_data)
+        self.net, self.data_mean = net, real(data_mean, "data_mean")
+        self.sigma_data = real(sigma_data, "sigma_data", POSITIVE)
 
     def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
         """Denoise y (n, 1, h, w) = x0 + sigma eps at noise levels sigma (n,)."""
@@ -109,6 +111,23 @@ class Preconditioned(nn.Module):
         raw = self.net(centred / total, sigma.flatten().log() / 4)
         c_skip, c_out = self.sigma_data**2 / total**2, sigma * self.sigma_data / total
         return self.data_mean + c_skip * centred + c_out * raw
+
+
+def tensor(x_t: np.ndarray | Tensor) -> Tensor:
+    """Return states as a torch tensor; integers would round the answer, complex numbers be cut."""
+    x = torch.as_tensor(x_t)
+    if not x.is_floating_point() or x.numel() == 0:
+        found = f"{x.dtype} of shape {tuple(x.shape)}"
+        raise ValueError(f"x_t: got {found}, expected images in real floating point")
+    return x
+
+
+def torch_device(device: str | torch.device) -> torch.device:
+    """Return a device by its name, if it can be used here."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"device: got {device!r}, expected one usable here ({error})") from error
 
 
 def as_denoiser(
@@ -133,36 +152,33 @@ def as_denoiser(
     -------
     callable
         `denoiser(x_t, alpha_bar_t, cond=None) -> x0_hat`. `x_t` of shape (n, h, w) or (n, 1, h, w),
-        numpy or torch; the answer has its shape, type, dtype and device. The network itself runs in
-        float32. `alpha_bar_t` is a float in (0, 1); `cond` must be None.
+        numpy or torch, real floating point (a diverging sampler may hand in infinite values); the
+        answer has its shape, type, dtype and device. The network itself runs in float32.
+        `alpha_bar_t` is a float in (0, 1); `cond` must be None.
     """
+    device, batch = torch_device(device), whole(batch, "batch")
     model = model.to(device).eval()
     if differentiable:
         # Otherwise every answer would hold a graph, and a sampler would pile up those of all steps.
         model.requires_grad_(False)
 
     def denoiser(x_t, alpha_bar_t, cond=None):
-        # A numpy array has no graph to record, whatever the caller asked for.
-        if differentiable and isinstance(x_t, torch.Tensor):
-            return run(x_t, alpha_bar_t, cond)
-        with torch.inference_mode():
-            return run(x_t, alpha_bar_t, cond)
-
-    def run(x_t, alpha_bar_t, cond):
-        alpha_bar_t = float(alpha_bar_t)
-        if not 0.0 < alpha_bar_t < 1.0:
-            raise ValueError(f"alpha_bar_t: got {alpha_bar_t}, expected a number in (0, 1)")
+        alpha_bar_t = real(alpha_bar_t, "alpha_bar_t", "(0, 1)")
         if cond is not None:
             raise ValueError("cond: got a condition, expected None (the network is unconditional)")
-        x = torch.as_tensor(x_t)
+        x, parts = tensor(x_t), []
+        if x.ndim != 3 and (x.ndim != 4 or x.shape[1] != 1):
+            raise ValueError(f"x_t: got shape {tuple(x.shape)}, expected (n, h, w) or (n, 1, h, w)")
         flat = x.reshape(-1, 1, *x.shape[-2:])
         sigma = math.sqrt((1.0 - alpha_bar_t) / alpha_bar_t)
-        parts = []
-        for part in flat.split(batch):
-            # Rescale before the cast, so that float64 callers lose no more than the network does.
-            y = (part / math.sqrt(alpha_bar_t)).to(device=device, dtype=torch.float32)
-            parts.append(model(y, torch.full((len(y),), sigma, device=device)))
-        x0 = torch.cat(parts).reshape(x.shape).to(device=x.device, dtype=x.dtype)
+        # A numpy array has no graph to record, whatever the caller asked for.
+        graph = differentiable and isinstance(x_t, Tensor)
+        with nullcontext() if graph else torch.inference_mode():
+            for part in flat.split(batch):
+                # Rescale before the cast, so that float64 callers lose no more than the network does.
+                y = (part / math.sqrt(alpha_bar_t)).to(device=device, dtype=torch.float32)
+                parts.append(model(y, torch.full((len(y),), sigma, device=device)))
+            x0 = torch.cat(parts).reshape(x.shape).to(device=x.device, dtype=x.dtype)
         return x0.numpy() if isinstance(x_t, np.ndarray) else x0
 
     return denoiser

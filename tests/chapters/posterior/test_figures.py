@@ -180,8 +180,8 @@ def test_mismatch_shows_both_panels():
     ("call", "words"),
     [
         (lambda: figures.one_frequency(F, LAM, LAM_P, 2 * RHO), r"rho must lie in \[0, 1\]"),
-        (lambda: figures.one_frequency(F, LAM, LAM_P[1:], RHO), "lam_p must be a 1-D array of length"),
-        (lambda: figures.one_frequency(F, -LAM, LAM_P, RHO), "lam must be positive"),
+        (lambda: figures.one_frequency(F, LAM, LAM_P[1:], RHO), r"lam_p: expected shape"),
+        (lambda: figures.one_frequency(F, -LAM, LAM_P, RHO), r"lam\[0\] = -"),
         (lambda: figures.transfer_of_methods(F, {}, {}, LAM, K), "nothing to draw"),
         (
             lambda: figures.transfer_of_methods(F, {"a": K}, {"b": K}, LAM, K),
@@ -189,7 +189,7 @@ def test_mismatch_shows_both_panels():
         ),
         (
             lambda: figures.transfer_of_methods(F, {"a": K[1:]}, {"a": K}, LAM, K),
-            r"spread\['a'\] must be a 1-D array of length 33",
+            r"spread\['a'\]: expected shape \(33,\)",
         ),
         (lambda: figures.decomposition(F, {}), "nothing to draw"),
         (lambda: figures.decomposition(F, {"a": {"bias": LAM}}), r"parts\['a'\] must have"),
@@ -199,7 +199,7 @@ def test_mismatch_shows_both_panels():
         ),
         (
             lambda: figures.perception_distortion(POINTS, BEST, {"DPS": ([1, 2], [1])}),
-            r"curves\['DPS'\] must be a 1-D array of length 2",
+            r"curves\['DPS'\]: expected shape \(2,\)",
         ),
         (
             lambda: figures.perception_distortion({"a": (1, -1)}, BEST, {"DPS": ([1], [1])}),
@@ -209,7 +209,7 @@ def test_mismatch_shows_both_panels():
         (lambda: figures.coverage(LEVELS, CLOSED, [0.5], {}), "measured must have the methods"),
         (lambda: figures.mismatch(RADIUS, {}, OVER), "nothing to draw"),
         (lambda: figures.mismatch(RADIUS, {0.5: (RADIUS[:-1], RADIUS)}, OVER), "network"),
-        (lambda: figures.mismatch(RADIUS, SLOPES, {"S": (-SIGMA, SIGMA)}), "sigma must be positive"),
+        (lambda: figures.mismatch(RADIUS, SLOPES, {"S": (-SIGMA, SIGMA)}), r"sigma\[0\] = -0.1"),
         (lambda: figures.mismatch(RADIUS, SLOPES, {"S": (SIGMA, SIGMA[1:])}), r"overshoot\['S'\]"),
     ],
 )  # fmt: skip

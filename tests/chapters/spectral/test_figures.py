@@ -120,7 +120,10 @@ def test_ranges_span_the_ratios_and_mark_one():
         (lambda: figures.transfer_map({"a": np.ones((3, 4))}, [1, 2]), r"\(S \+ 1, 2\)"),
         (lambda: figures.cost_map({}, xlabel="", ylabel=""), "nothing to draw"),
         (lambda: figures.agreement({}, {}, band=0.1, unit=""), "nothing to draw"),
-        (lambda: figures.envelope(LAM, {"a": np.zeros(50)}, np.ones(50)), "must be positive"),
+        (
+            lambda: figures.envelope(LAM, {"a": np.zeros(50)}, np.ones(50)),
+            r"losses\['a'\]\[0\] = 0",
+        ),
         (lambda: figures.ratio_ranges({}, mark=0), "nothing to draw"),
     ],
 )

@@ -248,39 +248,62 @@ def test_variants_of_a_method_keep_its_colour():
 
 
 LABELS = {"xlabel": "x", "ylabel": "y"}
+GAP = np.nan
+
+
+def draw_lines(x, named, **options):
+    return curves.lines(x, named, **LABELS, **options)
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: curves.lines([1], {}, **LABELS), "nothing to draw"),
-        (lambda: curves.lines([1], {"a": [1]}, log="z", **LABELS), "log must be"),
-        (lambda: curves.lines([1, 2], {"a": [1]}, **LABELS), r"curves\['a'\] must be a 1-D array of le"),
-        (lambda: curves.lines([0, 1], {"a": [1, 2]}, log="x", **LABELS), "x must be positive"),
-        (lambda: curves.lines([1, 2], {"a": [1, 0]}, log="y", **LABELS), r"curves\['a'\] must be posi"),
-        (lambda: curves.lines({"b": [1]}, {"a": [1]}, **LABELS), "x must have the keys of curves"),
-        (lambda: curves.lines([1], {"a": [1]}, floor=0, **LABELS), "floor must be positive"),
-        (
-            lambda: curves.lines([1], {"a": [-1]}, floor=1e-3, log="y", **LABELS),
-            r"curves\['a'\] must not be negative",
-        ),
-        (lambda: curves.lines([1], {"a": [[1, 2, 3]]}, **LABELS), "low <= mean <= high"),
-        (lambda: curves.lines([1], {"a": [1]}, points={"b": ([1], [1, 2])}, **LABELS), r"points\['b'\]"),
-        (lambda: curves.over_steps([1, 2], {"a": [1, 2]}, reference="b"), "reference must be one of"),
-        (lambda: curves.over_steps([0, 2], {"a": [1, 2]}), "steps must be positive"),
+        (lambda: draw_lines([1], {}), "nothing to draw"),
+        (lambda: draw_lines([1], {"a": [1]}, log="yx"), r"log: got 'yx', expected one of"),
+        (lambda: draw_lines([1, 2], {"a": [1]}), r"curves\['a'\]: expected shape \(2,\), got \(1,\)"),
+        (lambda: draw_lines([1, 2], {"a": np.ones((3, 2))}), r"curves\['a'\]: expected shape"),
+        (lambda: draw_lines([1, 2], {"a": [1j, 1]}), r"curves\['a'\]: expected real numbers"),
+        (lambda: draw_lines([1, 2], {"a": [1, np.inf]}), r"curves\['a'\]\[1\] = inf"),
+        (lambda: draw_lines([GAP, 1], {"a": [1, 2]}), r"x\[0\] = nan: expected finite numbers"),
+        (lambda: draw_lines([0, 1], {"a": [1, 2]}, log="x"), r"x\[0\] = 0: .*\(0, inf\)"),
+        (lambda: draw_lines([1, 2], {"a": [1, 0]}, log="y"), r"curves\['a'\]\[1\] = 0.0: .*\(0, inf\)"),
+        (lambda: draw_lines({"b": [1]}, {"a": [1]}), "x must have the keys of curves"),
+        (lambda: draw_lines([1], {"a": [-1]}, floor=1e-3, log="y"), r"curves\['a'\]\[0\] = -1.0: .*\[0, inf"),
+        (lambda: draw_lines([1], {"a": [[1, 2, 3]]}), r"curves\['a'\] must have low <= mean <= high"),
+        (lambda: draw_lines([1], {"a": [1]}, points={"b": ([1], [1, 2])}), r"points\['b'\]: expected shape"),
+        (lambda: draw_lines([1], {"a": [1]}, points={"b": ([1], [0])}, log="y"), r"points\['b'\]\[0\] = 0"),
+        (lambda: draw_lines([1], {"a": [1]}, marks={"here": 0}, log="x"), r"marks\['here'\]: got 0"),
+        (lambda: draw_lines([1], {"a": [1]}, levels={"here": GAP}), r"levels\['here'\]: got nan"),
+        (lambda: draw_lines([1], {"a": [1]}, ylim=(0, 1), log="y"), r"ylim\[0\]: got 0"),
+        (lambda: draw_lines([1], {"a": [1]}, xlim=(0, 1, 2)), r"xlim: got \(0, 1, 2\), expected two ends"),
+        (lambda: draw_lines([1], {"a": [1]}, xlim=(None, "1")), r"xlim\[1\]: got '1'"),
+        (lambda: draw_lines([1], {"a": [1]}, ticks=[0, 1], log="x"), r"ticks\[0\] = 0"),
+        (lambda: curves.over_steps([1, 2], {"ideal": [1, 2]}, reference="idea"), "reference: got 'idea', .*did you mean"),
+        (lambda: curves.over_steps([0, 2], {"a": [1, 2]}), r"steps\[0\] = 0"),
         (lambda: curves.panels(STEPS, {}), "nothing to draw"),
-        (lambda: curves.panels(STEPS, QUALITY), "must be positive for a logarithmic axis"),
+        (lambda: curves.panels(STEPS, QUALITY), r"curves\['DPS tuned'\]\[0\] = -3.0: .*logarithmic"),
         (lambda: curves.panels(STEPS, QUALITY, linear=("psnr",)), "linear and levels must name panels"),
-        (lambda: curves.panels([5], QUALITY), "of length 1"),
+        (lambda: curves.panels(STEPS, QUALITY, levels={"SSIM": -1}, linear=("PSNR (dB)",)), r"levels\['SSIM'\]"),
+        (lambda: curves.panels([5], QUALITY, log=""), r"expected shape \(1,\)"),
         (lambda: curves.dots({}, xlabel="x"), "nothing to draw"),
         (lambda: curves.dots({"a": {"b": (1, 2, 3)}}, xlabel="x"), "low <= mean <= high"),
-        (lambda: curves.dots({"a": {"b": -1}}, xlabel="x", log=True), "must be positive"),
-        (lambda: curves.dots({"a": {"b": [1, 2]}}, xlabel="x"), r"rows\['a'\]\['b'\] must be a 1-D"),
+        (lambda: curves.dots({"a": {"b": -1}}, xlabel="x", log=True), r"rows\['a'\]\['b'\]: got .*-1"),
+        (lambda: curves.dots({"a": {"b": GAP}}, xlabel="x"), r"rows\['a'\]\['b'\] = nan"),
+        (lambda: curves.dots({"a": {"b": [1, 2]}}, xlabel="x"), r"rows\['a'\]\['b'\]: expected shape"),
+        (lambda: curves.dots({"a": {"b": 1}}, xlabel="x", line=0, log=True), "line: got 0"),
+        (lambda: curves.dots(BOTH, xlabel="x", ends=["one"]), "ends: got 1 texts, expected .* 2 rows"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+    assert plt.get_fignums() == []  # refused before a figure was begun
+
+
+@pytest.mark.parametrize("options", [{}, {"log": "xy"}, {"log": "xy", "floor": 1e-3}])
+def test_gaps_in_a_curve_stay_gaps(options):
+    (ax,) = draw_lines([1, 2, 3], {"a": [1.0, GAP, 3.0]}, **options).axes
+    np.testing.assert_array_equal(lines(ax)["a"].get_ydata(), [1.0, GAP, 3.0])
 
 
 def test_ticks_of_a_narrow_axis_are_round_and_apart():

@@ -70,8 +70,17 @@ def test_grid_gives_every_pixel_whole_screen_pixels():
     ("call", "words"),
     [
         (lambda: images.grid({}), "nothing to draw"),
-        (lambda: images.grid({"a": {"x": np.ones(3)}}), r"rows\['a'\]\['x'\] must be \(h, w\)"),
-        (lambda: images.grid({"a": np.ones((2, 4))}), r"rows\['a'\] must be \(n, h, w\)"),
+        (lambda: images.grid({"a": {"x": np.ones(3)}}), r"rows\['a'\]\['x'\]: expected 2 or 3 dim"),
+        (
+            lambda: images.grid({"a": {"x": np.ones((2, 4, 4))}}),
+            r"rows\['a'\]\['x'\] must be \(h, w\)",
+        ),
+        (
+            lambda: images.grid({"a": {"x": np.ones((4, 4)) + 1j}}),
+            r"rows\['a'\]\['x'\]: expected real",
+        ),
+        (lambda: images.grid({"a": {"x": np.full((4, 4), np.inf)}}), r"\['x'\]\[0, 0\] = inf"),
+        (lambda: images.grid({"a": np.ones((2, 4))}), r"rows\['a'\]: expected 3 or 4 dimensions"),
         (
             lambda: images.grid({"a": np.ones((2, 4, 4)), "b": np.ones((3, 4, 4))}),
             r"rows\['b'\] must have the columns",
@@ -83,7 +92,7 @@ def test_grid_gives_every_pixel_whole_screen_pixels():
         (lambda: images.grid(ROWS, {"a": PHOTO[0]}), "std must have the rows"),
         (
             lambda: images.grid(ROWS, {k: -v for k, v in STD.items()}),
-            r"std\['DPS standard'\] must be \(h, w\) and not negative",
+            r"std\['DPS standard'\]\[0, 0\] = -0.5: expected numbers in \[0, inf\)",
         ),
         (lambda: images.grid(ROWS, low=1, high=1), "high must be above low"),
     ],
@@ -91,3 +100,4 @@ def test_grid_gives_every_pixel_whole_screen_pixels():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+    assert plt.get_fignums() == []

@@ -153,6 +153,15 @@ def bare():
 def wrong():
     return eps() | {"model": lambda x, t: x[:, :2]}
 
+def fraction():
+    return eps() | {"shape": (3, 8, 8.5)}
+
+def none():
+    return eps() | {"model": None}
+
+def rising():
+    return eps() | {"alpha_bar": np.array([0.1, 0.5, 0.9])}
+
 constant = 3
 """
 
@@ -188,7 +197,10 @@ def test_load_a_model_of_any_level_and_from_a_module(factories, monkeypatch):
     ("name", "message"),
     [
         ("typo", r"lacks \['predicts'\] and has the unknown \['predict'\]"),
-        ("other", "predicts: got 'v'"),
+        ("other", "my_model.py:other: predicts: got 'v'"),
+        ("fraction", "my_model.py:fraction: shape: got np.float64"),
+        ("none", "my_model.py:none: model: got None"),
+        ("rising", r"my_model.py:rising: alpha_bar"),
         ("bare", "returned Zero, expected a mapping"),
         ("constant", "has no function 'constant'"),
         ("absent", "has no function 'absent'"),
@@ -201,22 +213,16 @@ def test_bad_factories_are_refused(factories, name, message):
 
 def test_bad_names_and_arguments_are_refused(factories):
     for spec in ("model.py", "a:b:", ":f", "file.py:not a name"):
-        with pytest.raises(ValueError, match="pretrained: got"):
+        with pytest.raises(ValueError, match="spec: got"):
             load_pretrained(spec)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load_pretrained(str(factories.with_name("absent.py")) + ":eps")
     with pytest.raises(ModuleNotFoundError):
         load_pretrained("no_such_module_here:eps")
-    with pytest.raises(ValueError, match="model: answered shape"):
+    with pytest.raises(ValueError, match=r"model <lambda> at t = 5: answered shape"):
         load_pretrained(f"{factories}:wrong").denoiser(states(), CHAIN[5])
     with pytest.raises(ValueError, match="is no training level"):
         load_pretrained(f"{factories}:short").denoiser(states(), 0.7)
-    with pytest.raises(ValueError, match="batch: got 0"):
-        from_eps_model(EpsModel(), CHAIN, batch=0)
-    with pytest.raises(ValueError, match="clip: got"):
-        from_eps_model(EpsModel(), CHAIN, clip=(1.0, -1.0))
-    with pytest.raises(ValueError, match="cond: got a condition"):
-        from_eps_model(EpsModel(), CHAIN)(states(), CHAIN[5], cond=1)
 
 
 def test_weights_come_from_safetensors_only(tmp_path):
@@ -226,11 +232,99 @@ def test_weights_come_from_safetensors_only(tmp_path):
     with pytest.raises(ValueError, match=r"got 'w\.pt', expected a \.safetensors file"):
         foreign.load_safetensors(model, tmp_path / "w.pt")
     save_file({"scale": torch.ones(2)}, tmp_path / "v.safetensors")
-    with pytest.raises(ValueError, match=r"disagree about \['scale'\]"):
+    with pytest.raises(ValueError, match=r"v\.safetensors: names or shapes differ.*\['scale'\]"):
         foreign.load_safetensors(model, tmp_path / "v.safetensors")
     save_file({"shift": torch.ones(())}, tmp_path / "u.safetensors")
-    with pytest.raises(ValueError, match="disagree about"):
+    with pytest.raises(ValueError, match=r"u\.safetensors: names or shapes differ"):
         foreign.load_safetensors(model, tmp_path / "u.safetensors")
+    for bad in (np.nan, -np.inf, 1j):
+        save_file({"scale": torch.tensor(bad)}, tmp_path / "t.safetensors")
+        with pytest.raises(
+            ValueError, match=r"t\.safetensors: values that are not finite and real"
+        ):
+            foreign.load_safetensors(model, tmp_path / "t.safetensors")
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "w.safetensors").write_bytes(whole[:-2])
+    with pytest.raises(ValueError, match=r"w\.safetensors: no whole .*; fetch or convert it again"):
+        foreign.load_safetensors(model, tmp_path / "w.safetensors")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        foreign.load_safetensors(model, tmp_path / "absent.safetensors")
+
+
+class Trained(torch.nn.Module):
+    """A model with parts that behave otherwise in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.drop = torch.nn.BatchNorm2d(3), torch.nn.Dropout(0.5)
+        self.norm.running_mean += 0.3
+
+    def forward(self, x, t):
+        return self.drop(self.norm(x))
+
+
+@pytest.mark.parametrize("adapt", [lambda m: from_eps_model(m, CHAIN), from_sigma_model])
+def test_dropout_and_batch_norm_are_in_evaluation_mode(adapt):
+    model = Trained().train()
+    kept = {k: v.clone() for k, v in model.state_dict().items()}
+    denoiser, x = adapt(model), states()
+    first = denoiser(x, CHAIN[300])
+    np.testing.assert_array_equal(denoiser(x, CHAIN[300]), first)
+    np.testing.assert_array_equal(denoiser(x[:2], CHAIN[300]), first[:2])
+    assert all(torch.equal(v, kept[k]) for k, v in model.state_dict().items())
+
+
+def answering(change):
+    """A model whose answer is changed at one level: sigma = 2, or t = 7 of a chain."""
+
+    def bad_model(x, level):
+        return change(x) if float(level[0]) in (2.0, 7.0) else torch.zeros_like(x)
+
+    return bad_model
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: torch.full_like(x, torch.nan), "values that are not finite to states up to 2.5"),
+        (lambda x: x / 0, "values that are not finite"),
+        (
+            lambda x: torch.zeros_like(x, dtype=torch.int64),
+            "answered torch.int64, expected a tensor",
+        ),
+        (lambda x: x + 1j, "answered torch.complex64, expected a tensor"),
+        (lambda x: x.numpy(), "answered float32, expected a tensor"),
+        (lambda x: None, "answered NoneType, expected a tensor"),
+        (lambda x: x[:, :2], "answered shape"),
+        (lambda x: x[:1], "answered shape"),
+        (lambda x: x.sum(), "answered shape"),
+    ],
+)
+def test_what_is_no_answer_is_refused_with_model_and_level(change, words):
+    x = np.full((2, *SHAPE), 2.5)
+    by_sigma = from_sigma_model(answering(change))
+    assert np.all(by_sigma(x, 0.5) == 0)
+    with pytest.raises(
+        ValueError, match=rf"model bad_model at sigma = 2: .*{words.split(' to ')[0]}"
+    ):
+        by_sigma(x, 0.2)
+    by_step = from_eps_model(answering(change), CHAIN)
+    assert np.all(np.isfinite(by_step(x, CHAIN[8])))
+    with pytest.raises(ValueError, match=rf"model bad_model at t = 7: .*{words}"):
+        by_step(x, CHAIN[7])
+
+
+def test_a_diverging_state_is_no_fault_of_the_model():
+    x = np.full((2, *SHAPE), np.inf)
+    assert np.all(from_sigma_model(lambda y, sigma: 0.5 * y, clip=None)(x, 0.5) == np.inf)
+    assert np.isnan(from_eps_model(lambda y, t: y - y, CHAIN)(x, CHAIN[9])).all()
+
+
+def test_a_learned_variance_is_not_used_whatever_it_holds():
+    def model(x, t):
+        return torch.cat([torch.zeros_like(x), torch.full_like(x, torch.nan)], 1)
+
+    assert np.all(np.isfinite(from_eps_model(model, CHAIN)(states(), CHAIN[9])))
 
 
 def test_guided_restoration_with_a_pretrained_model():

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from diffbook.nets import store, training
 from diffbook.nets.unet import as_denoiser
@@ -76,3 +78,114 @@ def test_tensors_and_what_is_known_about_them_come_back(tmp_path):
         assert found[key].dtype == value.dtype
         assert torch.equal(found[key], value)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_same_tensors_make_the_same_file(tmp_path):
+    paths = [tmp_path / f"{i}.safetensors" for i in range(8)]
+    for path in paths:
+        store.write_tensors(path, {"b": torch.ones(2), "a": torch.zeros(3)}, {"x": 1, "y": [2]})
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+TENSORS = {
+    "a": torch.arange(300.0),
+    "b": torch.tensor(True),
+    "c": torch.ones((), dtype=torch.float16),
+}
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_lies(tmp_path):
+    path = tmp_path / "t.safetensors"
+    store.write_tensors(path, TENSORS, {"seed": 3, "words": "photos"})
+    whole = path.read_bytes()
+    for place in [*range(0, len(whole), 7), len(whole) - 1]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"t\.safetensors: .*; throw it away$"):
+            store.read_tensors(path, "throw it away")
+
+
+@pytest.mark.parametrize("kept", [0, 3, 8, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused_by_name(tmp_path, kept):
+    path = tmp_path / "t.safetensors"
+    store.write_tensors(path, TENSORS, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
+    with pytest.raises(
+        ValueError, match=r"t\.safetensors: no whole safetensors file .*make it with: "
+    ):
+        store.read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {"other": "x"}, {"about": "no JSON"}, {"about": "[]"}, {"about": '{"seed": 1}'}],
+)
+def test_a_file_without_our_metadata_or_checksum_is_refused(tmp_path, metadata):
+    path = tmp_path / "t.safetensors"
+    save_file(TENSORS, path, metadata)
+    with pytest.raises(
+        ValueError, match=r"t\.safetensors: no file of ours, or one without a checksum"
+    ):
+        store.read_tensors(path)
+
+
+def test_names_types_and_shapes_belong_to_the_checksum(tmp_path):
+    """The same bytes under another name, as another type or in another shape are other tensors."""
+    value = torch.arange(4, dtype=torch.int32)
+    store.write_tensors(tmp_path / "t", {"a": value}, {})
+    with safe_open(tmp_path / "t", framework="pt") as f:
+        metadata = f.metadata()
+    for other in ({"b": value}, {"a": value.view(torch.float32)}, {"a": value.reshape(2, 2)}):
+        save_file(other, tmp_path / "t", metadata)
+        with pytest.raises(ValueError, match="its checksum is wrong"):
+            store.read_tensors(tmp_path / "t")
+
+
+def changed(tensors, about, change):
+    """A network's tensors and metadata with one fault."""
+    first = next(iter(tensors))
+    if change == "nan":
+        tensors[first].view(-1)[3] = np.nan
+    elif change == "inf":
+        tensors[first].view(-1)[3] = np.inf
+    elif change == "shape":
+        tensors[first] = tensors[first][None]
+    elif change == "name":
+        tensors["other"] = tensors.pop(first)
+    elif change == "extra":
+        tensors["other"] = torch.ones(3)
+    elif change == "missing":
+        del tensors[first]
+    elif change == "mean":
+        about["data_mean"] = float("nan")
+    elif change == "channels":
+        about["config"]["channels"] = [8, 12]
+    else:
+        del about[change]
+    return tensors, about
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("nan", "values that are not finite"),
+        ("inf", "values that are not finite"),
+        ("shape", "names or shapes differ"),
+        ("name", "names or shapes differ"),
+        ("extra", r"names or shapes differ .*\['other'\]"),
+        ("missing", "names or shapes differ"),
+        ("mean", "describes no network of ours .*data_mean"),
+        ("channels", "describes no network of ours .*channels"),
+        ("config", "describes no network of ours .*config"),
+        ("sigma_data", "describes no network of ours .*sigma_data"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_name(tmp_path, change, words):
+    state = training.start(TINY, torch.rand(8, 1, 8, 8), 0)
+    path = tmp_path / "w.safetensors"
+    training.save_weights(path, state, TINY, 0, "the command")
+    store.write_tensors(path, *changed(*store.read_tensors(path), change))
+    with pytest.raises(ValueError, match=rf"w\.safetensors: {words}.*; make it with: python -m"):
+        store.load_weights(path)

@@ -1,0 +1,75 @@
+"""Every argument of the loaders refuses nonsense by its name."""
+
+import numpy as np
+import pytest
+from nonsense import case, faults, missing, places
+
+from diffbook.datasets import audio, cifar, digits, fetch, photos
+
+SIGNAL = np.sin(np.arange(30.0))
+SIGNED = {"signal": ("negative", "a signal has any sign")}
+
+CASES = [
+    case(audio.note, midi=60.0, seconds=0.1, sample_rate=8000, velocity=0.5, inharmonicity=1e-4, rng=0),
+    case(audio.melody, seconds=0.2, sample_rate=8000, rng=0),
+    case(audio.segments, SIGNED, signal=SIGNAL, n=2, length=5, rng=0),
+    case(audio.piano, n=2, length=5, sample_rate=8000, split="train", rng=0),
+    case(audio.speech, n=2, length=5, split="train", rng=0),
+    case(cifar.images, split="train"),
+    case(digits.images, split="train", labels=True),
+    case(photos.photograph, name="camera"),
+    case(photos.tiles, split="train", photographs=("camera",)),
+    case(photos.patches, n=2, size=4, split="train", rng=0),
+    case(photos.colour_crops, n=2, size=8, split="train", rng=0),
+    case(fetch.describe, name="mnist"),
+    case(fetch.dataset, name="mnist"),
+    case(fetch.local, name="mnist"),
+    case(fetch.fetch, name="fsdd", cache=None, report=None),
+]  # fmt: skip
+EXEMPT = {
+    "File": "a record",
+    "Dataset": "a record",
+    "arrays": "takes kinds and shapes that loaders write down; damaged files are in test_fetch",
+    "intact": "compares texts",
+    "main": "a command; argparse has its choices",
+}
+
+
+@pytest.fixture(autouse=True)
+def local_data(data, monkeypatch):
+    monkeypatch.setenv("DIFFBOOK_DATA", str(data))
+
+
+@pytest.mark.parametrize(
+    ("case", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+)
+def test_nonsense_is_refused_by_name(case, argument):
+    assert faults(case, argument) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_valid_calls_succeed(case):
+    case.function(**case.arguments)
+
+
+def test_every_public_function_is_in_the_table():
+    assert missing("diffbook.datasets", CASES, EXEMPT) == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: audio.segments(np.zeros(10), 2, length=11),
+            r"length: got 11, .* 1 to 10 \(the sig",
+        ),
+        (lambda: photos.patches(1, size=65), r"size: got 65, .*\(a patch lies inside one tile\)"),
+        (lambda: photos.patches(0), "n: got 0, expected a whole number of at least 1"),
+        (lambda: photos.photograph("kamera"), "name: got 'kamera', .*did you mean 'camera'"),
+        (lambda: audio.piano(2, sample_rate=44100), r"sample_rate: got 44100, .*\[8000, 16000\]"),
+        (lambda: audio.melody(sample_rate=2000), "sample_rate: got 2000, .* at least 4000"),
+    ],
+)
+def test_limits_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

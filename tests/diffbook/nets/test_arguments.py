@@ -1,0 +1,132 @@
+"""Every argument of networks, training, files and foreign models refuses nonsense by its name."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+import torch
+from nonsense import case, faults, missing, places
+
+from diffbook.nets import foreign, store, training, unet
+from diffbook.schedules.families import ddpm_chain, ddpm_respaced
+
+FOLDER = TemporaryDirectory()
+WEIGHTS, CHECKPOINT, OUT, MODEL = (
+    Path(FOLDER.name) / name
+    for name in ("w.safetensors", "w.checkpoint", "out.safetensors", "model.py")
+)
+TINY = training.Config("digits", channels=(8, 16), fold=1, steps=2, batch=4, warmup=1)
+IMAGES = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+STATE = training.start(TINY, IMAGES, 0)
+NET, LEVELS = STATE.model, torch.full((8,), 0.5)
+TEXT = {"command": ("text", "any text"), "advice": ("text", "any text")}
+ANY_CLIP = {"clip": ("negative", "an end of a range has any sign")}
+WHERE = {"device": "cpu", "batch": 2, "clip": (-1.0, 1.0)}
+
+
+def zero(x, t):
+    return torch.zeros_like(x)
+
+
+CASES = [
+    case(unet.UNet, channels=(8, 16), fold=1, c_emb=8),
+    case(unet.UNet.forward, self=NET.net, x=IMAGES, c_noise=LEVELS),
+    case(unet.Preconditioned, {"data_mean": ("negative", "a mean has any sign")},
+         net=NET.net, data_mean=0.1, sigma_data=0.5),
+    case(unet.Preconditioned.forward, self=NET, y=IMAGES, sigma=LEVELS),
+    case(unet.tensor, {"x_t": ("nan inf negative", "a diverging sampler shows as such")},
+         x_t=np.ones((2, 4, 4))),
+    case(unet.torch_device, device="cpu"),
+    case(unet.as_denoiser, model=NET, device="cpu", batch=2, differentiable=False),
+    case(training.Config, data="digits", channels=(8, 16), fold=1, steps=2, batch=4,
+         learning_rate=1e-3, warmup=1, weight_decay=1e-3, ema=0.9),
+    case(training.pool, data="digits", split="train"),
+    case(training.draw, images=IMAGES, n=4, seed=0, step=0),
+    case(training.edm_loss, model=NET, x0=IMAGES, sigma=LEVELS, eps=IMAGES, sigma_data=0.5),
+    case(training.start, config=TINY, images=IMAGES, seed=0),
+    case(training.learning_rate, config=TINY, step=1),
+    case(training.save_checkpoint, path=CHECKPOINT, state=STATE, config=TINY, seed=0),
+    case(training.load_checkpoint, path=CHECKPOINT, state=STATE, config=TINY, seed=0),
+    case(training.train, config=TINY, seed=0, checkpoint=None, every=1, stop_at=2, progress=False),
+    case(training.validation_loss, state=STATE, images=IMAGES, device="cpu", n=4),
+    case(training.make_weights, data="digits", seed=0, out=OUT, steps=1, force=True),
+    case(training.save_weights, TEXT, path=WEIGHTS, state=STATE, config=TINY, seed=0, command="c"),
+    case(store.load_weights, path=WEIGHTS),
+    case(store.fill, TEXT, module=NET, tensors=NET.state_dict(), path=WEIGHTS, advice="a"),
+    case(store.write_tensors, path=OUT, tensors={"a": LEVELS}, about={}),
+    case(store.read_tensors, TEXT, path=WEIGHTS, advice="a"),
+    case(store.read_safetensors, TEXT, path=WEIGHTS, advice="a"),
+    case(foreign.Pretrained.schedule, self=foreign.Pretrained(zero, (1, 8, 8), ddpm_chain()),
+         alpha_bar=ddpm_respaced(5)),
+    case(foreign.load_pretrained, ANY_CLIP, spec=f"{MODEL}:factory", **WHERE),
+    case(foreign.from_eps_model, ANY_CLIP, model=zero, alpha_bar=ddpm_chain(), **WHERE),
+    case(foreign.from_sigma_model, ANY_CLIP, model=zero, **WHERE),
+    case(foreign.rounded, alpha_bar=ddpm_respaced(5), alpha_bar_train=ddpm_chain()),
+    case(foreign.rounded, alpha_bar=ddpm_respaced(1), alpha_bar_train=ddpm_chain()),
+    case(foreign.load_safetensors, module=NET, path=WEIGHTS),
+]  # fmt: skip
+EXEMPT = {
+    "State": "a record that start makes",
+    "Pretrained": "a record that load_pretrained makes",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def files():
+    training.save_weights(WEIGHTS, STATE, TINY, 0, "c")
+    training.save_checkpoint(CHECKPOINT, STATE, TINY, 0)
+    MODEL.write_text(
+        "def factory():\n"
+        "    return {'model': lambda x, t: 0 * x, 'predicts': 'eps', 'shape': (1, 8, 8)}\n",
+        "utf-8",
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+)
+def test_nonsense_is_refused_by_name(case, argument):
+    assert faults(case, argument) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_valid_calls_succeed(case):
+    case.function(**case.arguments)
+
+
+def test_every_public_function_is_in_the_table():
+    assert missing("diffbook.nets", CASES, EXEMPT) == set()
+
+
+def test_what_a_denoiser_is_asked_is_checked_as_well():
+    for denoiser in (unet.as_denoiser(NET), foreign.from_sigma_model(zero)):
+        for bad in (0.0, -1.0, 1.5, np.nan, 1j, "1"):
+            with pytest.raises(ValueError, match="alpha_bar_t: got"):
+                denoiser(np.zeros((2, 1, 8, 8)), bad)
+        for bad in (
+            np.zeros((2, 1, 8, 8), int),
+            np.zeros((2, 1, 8, 8)) + 1j,
+            np.zeros((0, 1, 8, 8)),
+        ):
+            with pytest.raises(ValueError, match=r"x_t: got .*real floating point"):
+                denoiser(bad, 0.5)
+        with pytest.raises(ValueError, match="cond: got a condition"):
+            denoiser(np.zeros((2, 1, 8, 8)), 0.5, cond=1)
+    with pytest.raises(ValueError, match=r"x_t: got shape \(2, 3, 8, 8\), expected \(n, h, w\)"):
+        unet.as_denoiser(NET)(np.zeros((2, 3, 8, 8)), 0.5)
+
+
+def test_limits_are_named():
+    with pytest.raises(ValueError, match=r"channels: got \(8, 12\), expected two multiples of 8"):
+        unet.UNet((8, 12))
+    with pytest.raises(ValueError, match=r"channels: got \(8,\), expected two"):
+        unet.UNet((8,))
+    with pytest.raises(ValueError, match="clip: expected shape"):
+        foreign.from_sigma_model(zero, clip=(1.0,))
+    with pytest.raises(ValueError, match=r"clip: got .*low < high"):
+        foreign.from_sigma_model(zero, clip=(1.0, -1.0))
+    with pytest.raises(ValueError, match="device: got 'cuda:77', expected one usable here"):
+        unet.as_denoiser(NET, "cuda:77")
+    with pytest.raises(ValueError, match="seed: got 2147483648"):
+        training.start(TINY, IMAGES, 2**31)
