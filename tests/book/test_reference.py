@@ -28,8 +28,8 @@ def listed() -> dict[str, list[str]]:
 
 
 def modules(package: str) -> set[str]:
-    """Dotted names of a package's modules, those of inner packages as well."""
-    paths = [p for p in (LIBRARY / package).rglob("*.py") if p.stem != "__init__"]
+    """Dotted names of a package's public modules, those of inner packages as well."""
+    paths = [p for p in (LIBRARY / package).rglob("*.py") if not p.stem.startswith("_")]
     return {".".join(p.relative_to(LIBRARY.parent).with_suffix("").parts) for p in paths}
 
 

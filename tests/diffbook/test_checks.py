@@ -103,12 +103,3 @@ def test_gaps_are_let_through_where_they_may_be():
         reals([-1.0, np.nan], "curve", NON_NEGATIVE, nan=True)
     with pytest.raises(ValueError, match=r"curve\[1\] = inf"):
         reals([1.0, np.inf], "curve", nan=True)
-
-
-def test_a_seed_becomes_a_generator_and_a_generator_stays():
-    given = np.random.default_rng(3)
-    assert generator(given) is given
-    assert generator(3).random() == np.random.default_rng(3).random()
-    for bad in (-1, 0.5, "1", None, 1j):
-        with pytest.raises(ValueError, match=r"rng: got .*a seed, or a generator"):
-            generator(bad)

@@ -8,7 +8,7 @@ need("torch", "torch", "diffbook.nets")
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "unet": "Block UNet Preconditioned as_denoiser",
+        "unet": "UNet Preconditioned as_denoiser",
         "training": (
             "Config CONFIGS State pool draw edm_loss start learning_rate save_checkpoint "
             "load_checkpoint train validation_loss make_weights save_weights main"
