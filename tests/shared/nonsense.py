@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 
 
 @dataclass
@@ -134,3 +135,30 @@ def places(cases: list[Case]) -> list[tuple[Case, str]]:
 def missing(package: str, cases: list[Case], exempt: dict[str, str]) -> set[str]:
     """Public names that stand neither in the table nor among the exempt, or that do not exist."""
     return set(public(package)) ^ ({c.name for c in cases} | set(exempt))
+
+
+def table_tests(package: str, cases: list[Case], exempt: dict[str, str]) -> tuple[Callable, ...]:
+    """Make the three tests of a table: nonsense is refused, valid calls succeed, no name is missing."""
+
+    @pytest.mark.parametrize(("one", "argument"), places(cases), ids=_label)
+    def nonsense_is_refused_by_name(one, argument):
+        found = faults(one, argument)
+        if found:
+            pytest.fail("\n".join(found))
+
+    @pytest.mark.parametrize("one", cases, ids=_label)
+    def valid_calls_succeed(one):
+        one.function(**one.arguments)
+
+    def every_public_name_is_in_the_table():
+        odd = missing(package, cases, exempt)
+        if odd:
+            pytest.fail(f"not in the table, or only there: {sorted(odd)}")
+
+    return nonsense_is_refused_by_name, valid_calls_succeed, every_public_name_is_in_the_table
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value.function.__module__.rpartition('.')[2]}.{value.name}"

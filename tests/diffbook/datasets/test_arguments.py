@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nonsense import case, faults, missing, places
+from nonsense import case, table_tests
 
 from diffbook.datasets import audio, cifar, digits, fetch, photos
 
@@ -40,20 +40,9 @@ def local_data(data, monkeypatch):
     monkeypatch.setenv("DIFFBOOK_DATA", str(data))
 
 
-@pytest.mark.parametrize(
-    ("case", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, test_no_name_is_missing = table_tests(
+    "diffbook.datasets", CASES, EXEMPT
 )
-def test_nonsense_is_refused_by_name(case, argument):
-    assert faults(case, argument) == []
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_valid_calls_succeed(case):
-    case.function(**case.arguments)
-
-
-def test_every_public_function_is_in_the_table():
-    assert missing("diffbook.datasets", CASES, EXEMPT) == set()
 
 
 @pytest.mark.parametrize(

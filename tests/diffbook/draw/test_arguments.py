@@ -4,7 +4,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from nonsense import case, faults, missing, places
+from nonsense import case, table_tests
 
 from diffbook.draw import curves, images, parts, style
 
@@ -68,17 +68,6 @@ def book_style():
         plt.close("all")
 
 
-@pytest.mark.parametrize(
-    ("case", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, test_no_name_is_missing = table_tests(
+    "diffbook.draw", CASES, {}
 )
-def test_nonsense_is_refused_by_name(case, argument):
-    assert faults(case, argument) == []
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_valid_calls_succeed(case):
-    case.function(**case.arguments)
-
-
-def test_every_public_function_is_in_the_table():
-    assert missing("diffbook.draw", CASES, {}) == set()

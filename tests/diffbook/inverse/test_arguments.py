@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from guided_cases import problem_prior
-from nonsense import case, faults, missing, places
+from nonsense import case, missing, table_tests
 
 from diffbook import inverse
 from diffbook.inverse import (
@@ -230,18 +230,9 @@ def module(one) -> str:
     return one.function.__module__.rpartition(".")[2]
 
 
-def label(value) -> str:
-    return value if isinstance(value, str) else f"{module(value)}.{value.name}"
-
-
-@pytest.mark.parametrize(("one", "argument"), places(CASES), ids=label)
-def test_nonsense_is_refused_by_name(one, argument):
-    assert faults(one, argument) == []
-
-
-@pytest.mark.parametrize("one", CASES, ids=label)
-def test_the_valid_call_succeeds(one):
-    one.function(**one.arguments)
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, _ = table_tests(
+    "diffbook.inverse", CASES, EXEMPT
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

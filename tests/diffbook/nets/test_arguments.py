@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
-from nonsense import case, faults, missing, places
+from nonsense import case, table_tests
 
 from diffbook.nets import foreign, store, training, unet
 from diffbook.schedules.families import ddpm_chain, ddpm_respaced
@@ -83,20 +83,9 @@ def files():
     )
 
 
-@pytest.mark.parametrize(
-    ("case", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, test_no_name_is_missing = table_tests(
+    "diffbook.nets", CASES, EXEMPT
 )
-def test_nonsense_is_refused_by_name(case, argument):
-    assert faults(case, argument) == []
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_valid_calls_succeed(case):
-    case.function(**case.arguments)
-
-
-def test_every_public_function_is_in_the_table():
-    assert missing("diffbook.nets", CASES, EXEMPT) == set()
 
 
 def test_what_a_denoiser_is_asked_is_checked_as_well():

@@ -1,8 +1,7 @@
 """Nonsense for every argument of the public functions of `diffbook.priors`."""
 
 import numpy as np
-import pytest
-from nonsense import case, faults, missing, places
+from nonsense import case, table_tests
 
 from diffbook.priors import distances
 from diffbook.priors.colour import ChannelPriors
@@ -81,17 +80,6 @@ CASES = [
 EXEMPT = {"GaussianPrior": "a record that its class methods make"}
 
 
-@pytest.mark.parametrize(
-    ("one", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, test_no_name_is_missing = table_tests(
+    "diffbook.priors", CASES, EXEMPT
 )
-def test_nonsense_is_refused_by_name(one, argument):
-    assert faults(one, argument) == []
-
-
-@pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
-def test_valid_calls_succeed(one):
-    one.function(**one.arguments)
-
-
-def test_every_public_function_is_in_the_table():
-    assert missing("diffbook.priors", CASES, EXEMPT) == set()

@@ -1,8 +1,7 @@
 """Nonsense for every argument of the public functions of `diffbook.samplers`."""
 
 import numpy as np
-import pytest
-from nonsense import case, faults, missing, places
+from nonsense import case, table_tests
 
 from diffbook import samplers, schedules
 from diffbook.priors.gaussian import GaussianPrior
@@ -85,17 +84,6 @@ EXEMPT = {
 }
 
 
-@pytest.mark.parametrize(
-    ("one", "argument"), [pytest.param(*p, id=f"{p[0].name}-{p[1]}") for p in places(CASES)]
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, test_no_name_is_missing = table_tests(
+    "diffbook.samplers", CASES, EXEMPT
 )
-def test_nonsense_is_refused_by_name(one, argument):
-    assert faults(one, argument) == []
-
-
-@pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
-def test_valid_calls_succeed(one):
-    one.function(**one.arguments)
-
-
-def test_every_public_function_is_in_the_table():
-    assert missing("diffbook.samplers", CASES, EXEMPT) == set()

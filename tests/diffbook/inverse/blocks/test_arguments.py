@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import pytest
 from block_cases import AB, WEIGHTS, lorentzian
-from nonsense import case, faults, missing, places
+from nonsense import case, table_tests
 
 from diffbook.inverse.blocks import chain, design, gains
 from diffbook.inverse.blocks import problem as blocks
@@ -83,19 +82,6 @@ EXEMPT = {
 }
 
 
-def label(value) -> str:
-    return getattr(value, "name", value)
-
-
-@pytest.mark.parametrize(("one", "argument"), places(CASES), ids=label)
-def test_nonsense_is_refused_by_name(one, argument):
-    assert faults(one, argument) == []
-
-
-@pytest.mark.parametrize("one", CASES, ids=label)
-def test_the_valid_call_succeeds(one):
-    one.function(**one.arguments)
-
-
-def test_every_public_name_is_in_the_table():
-    assert missing("diffbook.inverse.blocks", CASES, EXEMPT) == set()
+test_nonsense_is_refused_by_name, test_valid_calls_succeed, test_no_name_is_missing = table_tests(
+    "diffbook.inverse.blocks", CASES, EXEMPT
+)
