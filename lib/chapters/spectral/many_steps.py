@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chapters.spectral import power_laws
 from diffbook.schedules import laws
 from diffbook.schedules.design import limit_density, limit_schedule, make_problem, objective
 from diffbook.schedules.levels import EPS_0, EPS_S, sigma_range
@@ -31,10 +32,10 @@ def power_law_slopes(alphas: Sequence[float]) -> dict[str, tuple[list[float], Ar
     for name, (solver, loss) in cases.items():
         slopes = []
         for alpha in alphas:
-            law = laws.power_law_density(alpha, solver=solver, loss=loss)
-            slopes.append(laws.fit_exponent(law.log_sigma, law.density, -4.0, 4.0))
+            law = power_laws.density(alpha, solver=solver, loss=loss)
+            slopes.append(power_laws.slope(law.log_sigma, law.density, -4.0, 4.0))
         order = laws.ORDER[solver]
-        formula = [laws.power_law_exponent(alpha, loss, order) for alpha in alphas]
+        formula = [power_laws.exponent(alpha, loss, order) for alpha in alphas]
         found[name] = (list(alphas), np.array(slopes), np.array(formula))
     return found
 
@@ -49,10 +50,24 @@ def edm_on_spectrum(lam: ArrayLike, ranks: tuple[int, int]) -> list[float]:
     """
     lam = np.sort(np.asarray(lam, dtype=np.float64).ravel())[::-1]
     rank = np.log(np.arange(1, lam.size + 1))
-    alpha = -laws.fit_exponent(rank, lam, *np.log(ranks))
-    predicted = laws.power_law_exponent(alpha)
+    alpha = -power_laws.slope(rank, lam, *np.log(ranks))
+    predicted = power_laws.exponent(alpha)
     x = np.linspace(0.5 * np.log(lam[-1]), 0.5 * np.log(lam[0]), 401)
-    best, excess = laws.best_edm(lam, x)
-    others = [laws.edm_excess(lam, x, q) for q in (predicted, 1.0 / 7.0)]
-    wide = laws.best_edm(lam, np.linspace(*np.log(sigma_range()), 401))[1]
+    best, excess = power_laws.best_edm(lam, x)
+    others = [power_laws.edm_excess(lam, x, q) for q in (predicted, 1.0 / 7.0)]
+    wide = power_laws.best_edm(lam, np.linspace(*np.log(sigma_range()), 401))[1]
     return [alpha, 1.0 / predicted, 1.0 / best, *others, excess, wide]
+
+
+def conservation(sigma: ArrayLike) -> tuple[float, float]:
+    """Both sides of DDIM's conservation law: ``integral -ln(D1 / g) d ln(lam)``, ``sum_s (d ln sigma)^2 / 2``.
+
+    By the trapezoidal rule over thirty decades beyond the squared noise levels on either side.
+    """
+    x = np.log(np.asarray(sigma))
+    reach = 30.0 * np.log(10.0)
+    half_log_lam = 0.5 * np.linspace(2 * x[0] - reach, 2 * x[-1] + reach, 20_001)[:, None]
+    phi = np.arctan(np.exp(x - half_log_lam))
+    lost = -np.sum(np.log(np.cos(np.diff(phi, axis=1))), axis=1)
+    right = float(0.5 * np.sum(np.diff(x) ** 2))
+    return float(np.trapezoid(lost, 2.0 * half_log_lam[:, 0])), right

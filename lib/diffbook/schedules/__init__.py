@@ -15,13 +15,10 @@ __getattr__, __dir__, __all__ = face(
             "cosine sigmoid edm log_linear tangent constant_rate AYS_TABLE align_your_steps "
             "nearest_timesteps heuristics"
         ),
-        "laws": (
-            "Density kernel step_error optimal_density w2_law conservation power_law_exponent "
-            "power_law_density fit_exponent edm_excess best_edm"
-        ),
+        "laws": ("Density kernel step_error optimal_density law_density w2_law"),
         "design": (
             "LOSSES ScheduleProblem ScheduleDesign objective_and_grad make_problem objective limit_density "
-            "limit_schedule design_schedule design_family"
+            "step_density limit_schedule design_schedule design_family"
         ),
     },
 )

@@ -6,9 +6,9 @@ of ``log(sigma)`` between two fixed ends, passed through a softmax: every trial 
 monotone by construction, and the problem is well scaled where ``alpha_bar`` is not (its
 derivatives blow up at the clean end).
 
-For many steps the optimal schedule tends to a density of steps over ``log(sigma)`` that does not
-depend on S; a short fixed-point iteration finds it (`limit_density`). It starts the optimiser and
-is almost optimal by itself.
+A short fixed-point iteration finds the density of steps over ``log(sigma)`` that is best by the law
+of many steps (`step_density`). It starts the optimiser and is almost optimal by itself. Between
+perfect ends it tends, for many steps, to a limit (`limit_density`).
 
 Sources: problem statement, Benita, Elad, Keshet 2025 (arXiv 2502.00180), Section 4; the softmax
 parametrisation, the gradients and the fixed point are this book's.
@@ -16,6 +16,7 @@ parametrisation, the gradients and the fixed point are this book's.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -26,7 +27,7 @@ from scipy.optimize import minimize
 
 from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, reals, whole
 from diffbook.schedules.families import constant_rate
-from diffbook.schedules.laws import Density, optimal_density
+from diffbook.schedules.laws import Density, law_density, optimal_density
 from diffbook.schedules.levels import (
     EPS_0,
     EPS_S,
@@ -75,20 +76,24 @@ class ScheduleDesign:
 
     Parameters
     ----------
-    schedule : ndarray, shape (S + 1,)
+    schedule : ndarray, shape (S + 1 - merged,)
         ``alpha_bar`` (VP) or ``sigma`` (VE), clean end first.
-    sigma : ndarray, shape (S + 1,)
+    sigma : ndarray
         Its noise-to-signal ratios.
     objective : float
         Value of the loss: ``W2^2``, KL in nats, or the weighted sum.
     history : ndarray
         Objective at the start and after every iteration of the best run.
     grad_norm : float
-        Largest ``|d log(objective) / d log(sigma_s)|`` over the free levels; 0 at an optimum.
+        Largest ``|d log(objective) / d log(sigma_s)|`` over the free levels; 0 where no small
+        change of levels that are apart lowers the loss. That is all it certifies: the schedule is
+        the best that the starts led to, and no proof excludes a better one.
     n_iter, n_eval : int
         Iterations and evaluations of the best run.
     start_objectives : ndarray
         Objective reached from every start.
+    merged : int
+        Steps whose two levels fell together; they are left out.
     """
 
     schedule: Array
@@ -99,6 +104,7 @@ class ScheduleDesign:
     n_iter: int
     n_eval: int
     start_objectives: Array
+    merged: int
 
     @property
     def starts_reached(self) -> float:
@@ -318,8 +324,38 @@ def limit_density(
     )
 
 
+def step_density(
+    problem: ScheduleProblem, sigma_0: float, sigma_S: float, S: int, m: int = 801
+) -> Density:
+    """Find the density of steps that is best for S steps between these ends (see `law_density`).
+
+    A mean of the data is left out, and eta between 0 and 1 takes the DDIM kernel: then it is a
+    starting point only.
+
+    Parameters
+    ----------
+    problem, sigma_0, sigma_S, m
+        As in `limit_density`.
+    S : int
+        Number of steps.
+    """
+    _check_below(sigma_0, sigma_S, "sigma_0", "sigma_S", POSITIVE)
+    stochastic = problem.eta == 1.0
+    # With fresh noise in every step the output forgets how the initial noise differs from the data.
+    start = 1.0 if stochastic else problem.start / (problem.lam + sigma_S**2)
+    return law_density(
+        problem.lam,
+        np.linspace(np.log(sigma_0), np.log(sigma_S), whole(m, "m", 3)),
+        whole(S, "S"),
+        problem.root0 * np.sqrt((problem.lam + sigma_0**2) * start),
+        count=problem.count,
+        solver="ddpm" if stochastic else "ddim",
+        loss=problem.loss,
+    )
+
+
 def limit_schedule(limit: Density, S: int) -> Array:
-    """``sigma`` of an S-step schedule that follows a limiting density of steps."""
+    """``sigma`` of an S-step schedule that follows a density of steps."""
     return constant_rate(S, limit.log_sigma, limit.density)
 
 
@@ -413,10 +449,12 @@ def design_schedule(
     -------
     ScheduleDesign
 
-    Raises
-    ------
-    ValueError
-        Naming the argument at fault.
+    Warns
+    -----
+    UserWarning
+        Where modes lie below the noise of the clean end, ``eps_0``: there local minima exist, with
+        levels that fall together (give several starts, or a cleaner end); and where steps were
+        left out because their levels did.
     """
     problem = make_problem(
         lam,
@@ -433,8 +471,14 @@ def design_schedule(
     if n_starts > 1 and rng is None:
         raise ValueError(f"rng is needed for random starts, n_starts = {n_starts}")
     sigma_0, sigma_S = sigma_range(eps_0, eps_S)
+    faint = np.count_nonzero(np.asarray(lam) < sigma_0**2)
+    if faint:
+        words = f"lam: {faint} modes lie below the noise of the clean end, eps_0 = {eps_0:g}"
+        warnings.warn(
+            f"{words}: local minima exist; use n_starts, or a smaller eps_0", stacklevel=2
+        )
     if init is None:
-        first = limit_schedule(limit_density(problem, sigma_0, sigma_S), S)
+        first = limit_schedule(step_density(problem, sigma_0, sigma_S, S), S)
     else:
         first = _resample(init, S, process, sigma_0, sigma_S)
     starts = [first]
@@ -444,16 +488,19 @@ def design_schedule(
     runs = [_minimise(problem, start, max_iter) for start in starts] if S > 1 else []
     if not runs:
         runs = [(first, np.array([objective(problem, first)]), 0, 1)]
-    finals = np.array([objective(problem, run[0]) for run in runs])
+    finals = np.array([_value_and_grad(problem, run[0])[0] for run in runs])
     sigma, history, n_iter, n_eval = runs[int(np.argmin(finals))]
-    value, grad = objective_and_grad(problem, sigma)
+    sigma = _apart(sigma)
+    merged = S + 1 - sigma.size
+    if merged:
+        words = "have levels that fall together at the optimum, and are left out"
+        warnings.warn(f"S: {merged} of {S} steps {words}", stacklevel=2)
+    value, grad = _value_and_grad(problem, sigma)
     free = (grad * sigma)[1:-1]
+    schedule = sigma
     if process == "vp":
         schedule = sigma_to_alpha_bar(sigma)
         schedule[[0, -1]] = 1.0 - eps_0, eps_S
-        schedule = validate_alpha_bar(schedule)
-    else:
-        schedule = sigma
     return ScheduleDesign(
         schedule,
         sigma,
@@ -463,7 +510,18 @@ def design_schedule(
         n_iter,
         n_eval,
         finals,
+        merged,
     )
+
+
+def _apart(sigma: Array) -> Array:
+    """Leave out levels that an optimum put, up to rounding, where their neighbour is."""
+    # Levels this close cannot be told apart as alpha_bar either.
+    kept = [sigma[0]]
+    for level in sigma[1:-1]:
+        if np.log(level / kept[-1]) > 1e-9 and np.log(sigma[-1] / level) > 1e-9:
+            kept.append(level)
+    return np.array([*kept, sigma[-1]])
 
 
 def design_family(

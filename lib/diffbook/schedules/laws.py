@@ -5,21 +5,21 @@ each of its steps. A sampler of order ``m`` then leaves, in a mode of variance `
 error ``E / S^m`` with ``E = integral k(x) / p(x)^m dx`` and a kernel ``k`` of the sampler. The
 best density solves ``p^(m+1) ~ sum_i w_i k_i``, with ``w_i = lam_i E_i`` (W2) or ``E_i`` (KL).
 
-`diffbook.schedules.design` starts its optimiser from this density; power-law spectra and the law with both
-ends are here too. All of it is this book's, not the paper's. Related expansions:
+Between given ends and for a finite S, `law_density` takes the weights from the law itself;
+`diffbook.schedules.design` starts its optimiser there. All of it is this book's, not the paper's. Related expansions:
 Sun, Poor, Zhang 2026 (arXiv 2601.13602), Hurault, Moreau, Peyre 2026 (arXiv 2605.08392).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
-from diffbook._checks import ANY, NON_NEGATIVE, POSITIVE, choice, real, reals, whole
-from diffbook.schedules.levels import _check_below, check_modes, sigma_range, validate_sigma
+from diffbook._checks import NON_NEGATIVE, POSITIVE, choice, real, reals, whole
+from diffbook.schedules.levels import check_modes, sigma_range
 
 Array = NDArray[np.float64]
 Solver = Literal["ddim", "ddpm", "heun"]
@@ -117,31 +117,111 @@ def optimal_density(
         Naming the argument at fault.
     """
     choice(loss, "loss", ("w2", "kl", "weighted"))
-    whole(max_iter, "max_iter")
+    lam, count = _modes(lam, count)
+    base = count * (1.0 if loss == "kl" else lam)
+    # An l1 loss is linear in the error: its weights do not depend on E.
+    weights = (lambda E: base) if loss == "weighted" else (lambda E: base * E)
+    # At second order the plain iteration overshoots: E reacts with p^-2.
+    found = _fixed_point(weights, lam, log_sigma, solver, max_iter, damped=solver == "heun")
+    constant = 2.0 * base @ found.E if loss == "weighted" else base @ found.E**2
+    return found._replace(constant=float(constant))
+
+
+def law_density(
+    lam: ArrayLike,
+    log_sigma: ArrayLike,
+    S: float,
+    gain: ArrayLike,
+    *,
+    count: ArrayLike | None = None,
+    solver: Literal["ddim", "ddpm"] = "ddim",
+    loss: Literal["w2", "kl", "kl_reverse", "weighted"] = "w2",
+    max_iter: int = 500,
+) -> Density:
+    """Find the density that is best for S steps between given ends, by the law of many steps.
+
+    The law gives mode i the standard deviation ``v_i = gain_i exp(-E_i / S)`` and so the loss; its
+    derivative by ``E_i`` is the weight in ``p^2 ~ sum_i w_i k_i``: ``v (sqrt(lam) - v)`` for W2,
+    ``lam / v^2 - 1`` for KL, ``1 - v^2 / lam`` for the reverse. Between perfect ends these are the
+    weights of `optimal_density` when S grows. A mode that has too much variance already gets the
+    weight 0; where such modes rule the loss the density is a starting point only.
+
+    Parameters
+    ----------
+    lam, log_sigma, count, solver, max_iter
+        As in `optimal_density`.
+    S : float
+        Number of steps, positive.
+    gain : array_like, shape (d,)
+        Standard deviation of every mode after infinitely many steps between the same ends.
+    loss : {"w2", "kl", "kl_reverse", "weighted"}
+
+    Returns
+    -------
+    Density
+        Its ``constant`` is the loss by the law (for "weighted" ``sum_i count_i |lam_i - v_i^2|``).
+    """
+    choice(loss, "loss", ("w2", "kl", "kl_reverse", "weighted"))
+    choice(solver, "solver", ("ddim", "ddpm"))
+    lam, count = _modes(lam, count)
+    S, gain = real(S, "S", POSITIVE), reals(gain, "gain", POSITIVE, shape=lam.shape)
+
+    def terms(E: Array) -> tuple[Array, Array]:
+        v = gain * np.exp(-E / S)
+        r = v**2 / lam
+        if loss == "w2":
+            return (np.sqrt(lam) - v) ** 2, v * (np.sqrt(lam) - v)
+        if loss == "kl":
+            return 0.5 * (1.0 / r - 1.0 + np.log(r)), 1.0 / r - 1.0
+        if loss == "kl_reverse":
+            return 0.5 * (r - 1.0 - np.log(r)), 1.0 - r
+        return np.abs(lam - v**2), v**2 * (r < 1.0)
+
+    def weights(E: Array) -> Array:
+        return count * np.maximum(terms(E)[1], 0.0)
+
+    limit = optimal_density(lam, log_sigma, count=count, solver=solver, loss=loss.split("_")[0])
+    damped = loss != "w2"  # the weights of KL react strongly where few steps leave little variance
+    found = _fixed_point(weights, lam, log_sigma, solver, max_iter, limit.density, damped)
+    return found._replace(constant=float(count @ terms(found.E)[0]))
+
+
+def _modes(lam: ArrayLike, count: ArrayLike | None) -> tuple[Array, Array]:
     lam = reals(lam, "lam", POSITIVE, hint="drop modes without variance").ravel()
-    k, x, m = kernel(lam, log_sigma, solver), _even_grid(log_sigma), ORDER[solver]
     count = np.ones_like(lam) if count is None else reals(count, "count", NON_NEGATIVE).ravel()
     if count.shape != lam.shape or not np.any(count > 0):
         raise ValueError(f"count must be {lam.size} numbers, not all zero, got {count.shape}")
-    base = count * (1.0 if loss == "kl" else lam)
+    return lam, count
+
+
+def _fixed_point(
+    weights: Callable[[Array], Array],
+    lam: Array,
+    log_sigma: ArrayLike,
+    solver: str,
+    max_iter: int,
+    start: Array | None = None,
+    damped: bool = False,
+) -> Density:
+    """Solve ``p^(m+1) ~ sum_i w_i(E) k_i``; without any weight the start stays."""
+    whole(max_iter, "max_iter")
+    k, x, m = kernel(lam, log_sigma, solver), _even_grid(log_sigma), ORDER[solver]
     cell = np.gradient(x)
     cell[[0, -1]] *= 0.5  # weights of the trapezoidal rule
-    p = np.full(x.size, 1.0 / (x[-1] - x[0]))
+    p = np.full(x.size, 1.0 / (x[-1] - x[0])) if start is None else start
     n_iter, residual = 0, np.inf
     while residual > 1e-10 and n_iter < max_iter:
         n_iter += 1
         E = k @ (cell / p**m)
-        # An l1 loss is linear in the error: its weights do not depend on E.
-        weight = base if loss == "weighted" else base * E
+        weight = weights(E)
+        if not weight.any():
+            break
         update = (weight @ k) ** (1.0 / (m + 1))
         update /= update @ cell
         residual = float(np.max(np.abs(update / p - 1.0)))
-        # At second order the plain iteration overshoots: E reacts with p^-2.
-        p = update if m == 1 else np.sqrt(p * update)
+        p = np.sqrt(p * update) if damped else update
         p = p / (p @ cell)
-    E = k @ (cell / p**m)
-    constant = 2.0 * base @ E if loss == "weighted" else base @ E**2
-    return Density(x, p, E, float(constant), n_iter, residual)
+    return Density(x, p, k @ (cell / p**m), np.nan, n_iter, residual)
 
 
 def _even_grid(log_sigma: ArrayLike) -> Array:
@@ -181,134 +261,3 @@ def w2_law(
     g = np.sqrt(((1.0 - eps_0) * lam + eps_0) / (eps_S * lam + 1.0 - eps_S))
     decay = np.exp(-E / S[..., None])
     return np.sqrt(np.sum((np.sqrt(lam) - g * decay) ** 2, axis=-1))
-
-
-def conservation(sigma: ArrayLike) -> tuple[float, float]:
-    """Both sides of DDIM's conservation law for a schedule.
-
-    Parameters
-    ----------
-    sigma : array_like, shape (S + 1,)
-        Noise levels, positive, clean end first.
-
-    Returns
-    -------
-    lost : float
-        ``integral -ln(D1 / g) d ln(lam)``, by the trapezoidal rule over thirty decades beyond the
-        range of the squared noise levels on either side.
-    steps : float
-        ``sum_s (ln sigma_s - ln sigma_{s-1})^2 / 2``.
-    """
-    x = np.log(validate_sigma(sigma, allow_zero=False))
-    reach = 30.0 * np.log(10.0)
-    half_log_lam = 0.5 * np.linspace(2 * x[0] - reach, 2 * x[-1] + reach, 20_001)[:, None]
-    phi = np.arctan(np.exp(x - half_log_lam))
-    lost = -np.sum(np.log(np.cos(np.diff(phi, axis=1))), axis=1)
-    return (
-        float(np.trapezoid(lost, 2.0 * half_log_lam[:, 0])),
-        float(0.5 * np.sum(np.diff(x) ** 2)),
-    )
-
-
-# --- power-law spectra ------------------------------------------------------------------------
-
-
-def power_law_exponent(alpha: float, loss: Literal["w2", "kl"] = "w2", order: int = 1) -> float:
-    """``1 / rho`` of the EDM family that is optimal for ``lam_k = k^-alpha``.
-
-    ``2 (1 - 1/alpha) / (2 order + 1)`` for W2, ``-2 / ((2 order + 1) alpha)`` for KL.
-    """
-    real(alpha, "alpha", POSITIVE)
-    whole(order, "order")
-    power = 1.0 - 1.0 / alpha if choice(loss, "loss", ("w2", "kl")) == "w2" else -1.0 / alpha
-    return 2.0 * power / (2 * order + 1)
-
-
-def power_law_density(
-    alpha: float,
-    *,
-    solver: Solver = "ddim",
-    loss: Literal["w2", "kl"] = "w2",
-    decades: float = 7.0,
-    m: int = 401,
-) -> Density:
-    """Optimal density for a power law, in the limit of very many modes.
-
-    Instead of the modes ``k = 1, 2, ...`` of ``lam_k = k^-alpha`` it uses eigenvalues evenly spaced
-    in ``log(lam)``, each with the number of modes there, proportional to ``lam^(-1/alpha)``.
-
-    Parameters
-    ----------
-    alpha : float
-        Exponent of the spectrum, positive.
-    decades : float
-        Half of the range of sigma, in powers of ten: sigma from ``10^-decades`` to
-        ``10^decades``. The eigenvalues cover the same range and three decades more on each side.
-    m : int
-        Grid points in ``log(sigma)``.
-    """
-    real(alpha, "alpha", POSITIVE)
-    reach = 2.0 * (real(decades, "decades", POSITIVE) + 3.0) * np.log(10.0)
-    log_lam = np.linspace(-reach, reach, 241)
-    x = np.linspace(-decades, decades, whole(m, "m", 3)) * np.log(10.0)
-    # Relative weights are enough: shift the exponent so that it cannot overflow.
-    weight = np.exp(-log_lam / alpha - np.max(np.abs(log_lam)) / alpha)
-    return optimal_density(np.exp(log_lam), x, count=weight, solver=solver, loss=loss)
-
-
-def fit_exponent(log_sigma: ArrayLike, density: ArrayLike, low: float, high: float) -> float:
-    """Slope of ``log(density)`` over ``log(sigma)`` between two values of ``log(sigma)``.
-
-    For the EDM family, ``sigma^(1/rho)`` linear in s, the density is ``~ sigma^(1/rho)`` and the
-    slope is ``1 / rho``.
-    """
-    x = reals(log_sigma, "log_sigma", ndim=1)
-    p = reals(density, "density", POSITIVE, shape=x.shape)
-    _check_below(low, high, "low", "high", ANY)
-    inside = (x >= low) & (x <= high)
-    if inside.sum() < 3:
-        raise ValueError(f"low, high: fewer than 3 grid points between {low} and {high}")
-    return float(np.polyfit(x[inside], np.log(p[inside]), 1)[0])
-
-
-def edm_excess(
-    lam: ArrayLike, log_sigma: ArrayLike, inverse_rho: float, *, solver: Solver = "ddim"
-) -> float:
-    """W2 of the EDM family relative to the optimal density, in the limit of many steps.
-
-    Parameters
-    ----------
-    lam : array_like, shape (d,)
-        Variances of the modes, positive.
-    log_sigma : array_like, shape (m,)
-        Even grid from end to end.
-    inverse_rho : float
-        ``1 / rho``; 0 is the log-linear schedule.
-    solver : {"ddim", "ddpm", "heun"}
-
-    Returns
-    -------
-    float
-        At least 1.
-    """
-    real(inverse_rho, "inverse_rho")
-    best = optimal_density(lam, log_sigma, solver=solver)
-    return float(np.sqrt(_edm_cost(lam, best.log_sigma, inverse_rho, solver) / best.constant))
-
-
-def best_edm(
-    lam: ArrayLike, log_sigma: ArrayLike, *, solver: Solver = "ddim"
-) -> tuple[float, float]:
-    """Find the EDM exponent that is best in the limit of many steps: ``(1 / rho, excess)``."""
-    x = _even_grid(log_sigma)
-    found = minimize_scalar(
-        lambda q: _edm_cost(lam, x, q, solver), bounds=(-0.9, 0.9), method="bounded"
-    )
-    return float(found.x), edm_excess(lam, x, float(found.x), solver=solver)
-
-
-def _edm_cost(lam: ArrayLike, x: Array, inverse_rho: float, solver: Solver) -> float:
-    density = np.exp(inverse_rho * (x - x.mean()))
-    density /= np.trapezoid(density, x)
-    E = step_error(lam, x, density, solver)
-    return float(np.ravel(lam) @ E**2)

@@ -8,7 +8,8 @@ from diffbook.priors.distances import w2_spectral
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.transfer import flow_gain, transfer
 from diffbook.schedules.design import limit_density, limit_schedule, make_problem
-from diffbook.schedules.levels import sigma_range, sigma_to_alpha_bar
+from diffbook.schedules.families import cosine
+from diffbook.schedules.levels import alpha_bar_to_sigma, sigma_range, sigma_to_alpha_bar
 
 
 def test_edm_on_a_pure_power_law():
@@ -48,3 +49,10 @@ def test_power_law_slopes_are_those_of_the_claim():
         assert at == [1.5, 2.0]
         assert formula == pytest.approx(expected[name])
         assert measured == pytest.approx(expected[name], abs=1e-3)
+
+
+def test_conservation_law():
+    """The logarithmic loss over all eigenvalues is half the sum of squared steps."""
+    sigma = alpha_bar_to_sigma(cosine(7))
+    lost, steps = many_steps.conservation(sigma)
+    assert lost == pytest.approx(steps, rel=1e-9)

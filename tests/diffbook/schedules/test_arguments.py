@@ -73,18 +73,10 @@ CASES = [
         lam=LAM, log_sigma=GRID, count=MEAN, solver="ddim", loss="kl", max_iter=50,
     ),
     case(laws.w2_law, lam=LAM, E=MEAN, S=np.array([10.0, 20.5]), **ENDS),
-    case(laws.conservation, sigma=SIGMA),
-    case(laws.power_law_exponent, alpha=1.5, loss="kl", order=2),
-    case(laws.power_law_density, alpha=1.5, solver="ddim", loss="w2", decades=2.0, m=41),
     case(
-        laws.fit_exponent, {"log_sigma": SIGNED_LOG, "low": SIGNED_LOG},
-        log_sigma=GRID, density=np.exp(GRID), low=-1.0, high=1.0,
+        laws.law_density,
+        lam=LAM, log_sigma=GRID, S=5.0, gain=np.sqrt(LAM), count=LAM, solver="ddim", loss="kl", max_iter=5,
     ),
-    case(
-        laws.edm_excess, {"inverse_rho": ("negative", "it spends the steps at the noise end")},
-        lam=LAM, log_sigma=GRID, inverse_rho=0.1, solver="ddim",
-    ),
-    case(laws.best_edm, lam=LAM, log_sigma=GRID, solver="ddim"),
     # design
     case(design.objective_and_grad, problem=PROBLEM, sigma=SIGMA),
     case(design.objective, problem=PROBLEM, sigma=SIGMA),
@@ -93,6 +85,7 @@ CASES = [
         lam=LAM, loss="weighted", mu0_spectral=MEAN, weights=LAM, eta=0.5, process="ve", **ENDS,
     ),
     case(design.limit_density, problem=PROBLEM, sigma_0=0.01, sigma_S=50.0, m=41),
+    case(design.step_density, problem=PROBLEM, sigma_0=0.01, sigma_S=50.0, S=4, m=41),
     case(design.limit_schedule, limit=LIMIT, S=4),
     case(
         design.design_schedule, MU,
