@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from chapters.spectral import power_laws
 from diffbook.schedules import laws
-from diffbook.schedules.design import limit_density, limit_schedule, make_problem, objective
+from diffbook.schedules.design import (
+    design_schedule,
+    limit_density,
+    limit_schedule,
+    make_problem,
+    objective,
+    step_density,
+)
 from diffbook.schedules.levels import EPS_0, EPS_S, sigma_range
 
 Array = NDArray[np.float64]
@@ -23,6 +30,24 @@ def law_errors(lam: ArrayLike, steps: Sequence[int]) -> Array:
     actual = [np.sqrt(objective(problem, limit_schedule(limit, S))) for S in steps]
     law = laws.w2_law(lam, E, np.asarray(steps), eps_0=EPS_0, eps_S=EPS_S)
     return np.abs(law / actual - 1.0)
+
+
+def excess(
+    lam: ArrayLike, steps: Sequence[int], loss: str = "w2", eta: float = 0.0
+) -> dict[str, list[float]]:
+    """Loss over the optimum, less 1 (W2 not squared), of schedules that follow a density of steps.
+
+    "limit" is the density for many steps between perfect ends, "own weights" the one for S steps.
+    """
+    problem, ends = make_problem(lam, loss=loss, eta=eta), sigma_range()
+    limit, found = limit_density(problem, *ends), {"limit": [], "own weights": []}
+    for S in steps:
+        best = design_schedule(lam, S, loss=loss, eta=eta).objective
+        densities = {"limit": limit, "own weights": step_density(problem, *ends, S)}
+        for name, density in densities.items():
+            ratio = objective(problem, limit_schedule(density, S)) / best
+            found[name].append(float(ratio ** (0.5 if loss == "w2" else 1.0) - 1.0))
+    return found
 
 
 def power_law_slopes(alphas: Sequence[float]) -> dict[str, tuple[list[float], Array, Array]]:

@@ -24,9 +24,9 @@ from diffbook.samplers.comparison import score
 from diffbook.schedules.design import (
     Loss,
     design_schedule,
-    limit_density,
     limit_schedule,
     make_problem,
+    step_density,
 )
 from diffbook.schedules.families import constant_rate, edm
 from diffbook.schedules.levels import (
@@ -236,10 +236,10 @@ def rival_ratios(lam: ArrayLike, steps: Sequence[int], loss: Loss = "w2") -> dic
     The fixed point and the tangent are those of this loss; the other laws do not know it.
     """
     problem = make_problem(lam, loss=loss)
-    limit = limit_density(problem, *sigma_range())
     table: dict[str, list[float]] = {}
     for S in steps:
-        laws = {"fixed point": sigma_to_alpha_bar(limit_schedule(limit, S))} | rivals(lam, S)
+        density = step_density(problem, *sigma_range(), S)
+        laws = {"fixed point": sigma_to_alpha_bar(limit_schedule(density, S))} | rivals(lam, S)
         values = {name: score(lam, alpha_bar, loss=loss) for name, alpha_bar in laws.items()}
         values["tangent (best c)"] = distance(tune(problem, S, "tangent").objective, loss)
         best = distance(design_schedule(lam, S, loss=loss).objective, loss)

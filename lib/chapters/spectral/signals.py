@@ -14,8 +14,8 @@ from scipy.optimize import minimize_scalar
 
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers.comparison import score
-from diffbook.schedules.design import design_schedule, limit_density, limit_schedule, make_problem
-from diffbook.schedules.families import edm, heuristics, match_ends, nearest_timesteps
+from diffbook.schedules.design import design_schedule, limit_schedule, make_problem, step_density
+from diffbook.schedules.families import edm, heuristics, log_linear, match_ends, nearest_timesteps
 from diffbook.schedules.levels import sigma_range, sigma_to_alpha_bar
 from diffbook.threads import one_thread_each
 
@@ -30,9 +30,9 @@ def w2_optimum(prior: GaussianPrior, S: int) -> NDArray:
 
 
 def fixed_point(prior: GaussianPrior, S: int) -> NDArray:
-    """Return the schedule that follows the limiting density of W2, as `alpha_bar`."""
-    limit = limit_density(make_problem(prior.lam.ravel()), *sigma_range())
-    return match_ends(sigma_to_alpha_bar(limit_schedule(limit, S)))
+    """Return the schedule that follows the density of steps of W2 (a fixed point), as `alpha_bar`."""
+    density = step_density(make_problem(prior.lam.ravel()), *sigma_range(), S)
+    return match_ends(sigma_to_alpha_bar(limit_schedule(density, S)))
 
 
 def candidates(prior: GaussianPrior, S: int) -> Schedules:
@@ -65,10 +65,12 @@ def best_rho(prior: GaussianPrior, S: int) -> tuple[float, float]:
     ends = sigma_range()
 
     def cost(inverse: float) -> float:
-        return predicted_w2(prior, match_ends(sigma_to_alpha_bar(edm(S, *ends, rho=1.0 / inverse))))
+        flat = abs(inverse) < 1e-6
+        sigma = log_linear(S, *ends) if flat else edm(S, *ends, rho=1.0 / inverse)
+        return predicted_w2(prior, match_ends(sigma_to_alpha_bar(sigma)))
 
-    # In 1 / rho, because rho -> infinity (log-linear) is an ordinary point there.
-    found = minimize_scalar(cost, bounds=(1e-3, 0.5), method="bounded", options={"xatol": 1e-5})
+    # In 1 / rho, because rho -> infinity (log-linear) is an ordinary point there; it may be negative.
+    found = minimize_scalar(cost, bounds=(-0.5, 0.5), method="bounded", options={"xatol": 1e-5})
     return 1.0 / found.x, found.fun / predicted_w2(prior, w2_optimum(prior, S))
 
 

@@ -86,13 +86,13 @@ def compare(
     mu = None if np.ndim(mu0_spectral) == 0 and mu0_spectral == 0 else mu0_spectral
     kwargs = {"loss": loss, "eta": eta, "mu0_spectral": mu, **ends}
     designs = design.design_family(lam, steps, **kwargs)
-    sigmas = levels.sigma_range(**ends)
-    limit = design.limit_density(design.make_problem(lam, **kwargs), *sigmas)
+    problem, sigmas = design.make_problem(lam, **kwargs), levels.sigma_range(**ends)
     scores: dict[str, list[float]] = {}
     for S in steps:
+        fixed = design.limit_schedule(design.step_density(problem, *sigmas, S), S)
         candidates = {
             "spectral W2" if loss == "w2" else "spectral KL": designs[S].schedule,
-            "fixed point": levels.sigma_to_alpha_bar(design.limit_schedule(limit, S)),
+            "fixed point": levels.sigma_to_alpha_bar(fixed),
             **families.heuristics(S, **ends),
         }
         for name, alpha_bar in candidates.items():

@@ -57,10 +57,10 @@ def test_compare_scores_every_schedule_as_it_is_asked(loss, eta):
     asked = {"loss": loss, "eta": eta, "mu0_spectral": mu}
     scores, designs = comparison.compare(PRIOR.lam, [4], **asked, **ends)
     problem = schedules.make_problem(PRIOR.lam, **asked, **ends)
-    limit = schedules.limit_density(problem, *schedules.sigma_range(**ends))
+    density = schedules.step_density(problem, *schedules.sigma_range(**ends), 4)
     expected = {
         "spectral W2" if loss == "w2" else "spectral KL": designs[4].schedule,
-        "fixed point": schedules.sigma_to_alpha_bar(schedules.limit_schedule(limit, 4)),
+        "fixed point": schedules.sigma_to_alpha_bar(schedules.limit_schedule(density, 4)),
         **schedules.heuristics(4, **ends),
     }
     assert list(scores) == list(expected)

@@ -694,3 +694,28 @@ def test_objective_refuses_schedules_that_are_not_monotone():
     problem = dg.make_problem(LAM)
     with pytest.raises(ValueError, match=r"sigma\[2\]"):
         dg.objective(problem, [0.1, 2.0, 1.0])
+
+
+# --- faint modes, merged levels -------------------------------------------------------------------
+
+
+def test_levels_that_fall_together_are_left_out_and_said():
+    lam = np.arange(1, 257) ** -2.0
+    with pytest.warns(UserWarning, match="S: 3 of 10 steps have levels that fall together"):
+        found = dg.design_schedule(lam, 10, eps_0=1.5e-5, eps_S=0.5)
+    assert found.merged == 3
+    assert found.schedule.shape == found.sigma.shape == (8,)
+    sc.validate_alpha_bar(found.schedule)
+    assert (found.schedule[0], found.schedule[-1]) == (1 - 1.5e-5, 0.5)
+    assert (
+        dg.objective(dg.make_problem(lam, eps_0=1.5e-5, eps_S=0.5), found.sigma) == found.objective
+    )
+
+
+def test_many_faint_modes_are_warned_of_and_a_cleaner_end_is_the_remedy():
+    lam = 0.05 * np.arange(1, 40) ** -2.0
+    with pytest.warns(UserWarning, match="lam: 17 modes lie below the noise of the clean end"):
+        found = dg.design_schedule(lam, 13, n_starts=40, rng=np.random.default_rng(0))
+    assert found.start_objectives.max() > 1.05 * found.objective  # local minima
+    better = dg.design_schedule(lam, 13, eps_0=1e-6, n_starts=40, rng=np.random.default_rng(0))
+    assert better.start_objectives.max() < 1.0001 * better.objective
