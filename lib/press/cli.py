@@ -155,8 +155,7 @@ def _execute(plan: plans.Plan, force: bool) -> None:
     where = paths.relative(plan.folder)
     spent = "finished earlier" if done.skipped else f"{done.manifest['wall_s']:.0f} s"
     click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
-    found = claims.verdicts(plan.chapter, manifests.metrics_of(done.manifest))
-    click.echo(f"claims: {rule.tally(found.values())}")
+    click.echo(f"claims: {claims.tally(plan.chapter, manifests.metrics_of(done.manifest))}")
 
 
 def _record(plan: plans.Plan) -> None:
@@ -200,7 +199,7 @@ def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> 
     run = "no recorded run"
     if manifest is not None:
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
-    click.echo(f"{document['chapter']} ({run}): {rule.tally(judged.values())}")
+    click.echo(f"{document['chapter']} ({run}): {rule.tally(document, metrics)}")
     for claim in document["claims"]:
         measured = verdicts.measured_text(claim, metrics, exact=True)
         click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {measured}")

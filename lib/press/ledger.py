@@ -101,7 +101,7 @@ class Ledger:
         except ImportError:
             return
         glue(name, verdicts.glance_table(self.document, self.metrics), display=False)
-        glue("claims_tally", rule.tally(self.verdicts().values()), display=False)
+        glue("claims_tally", rule.tally(self.document, self.metrics), display=False)
 
 
 def collect_metrics(notebook: Mapping[str, Any]) -> list[Metric]:

@@ -159,7 +159,7 @@ def _figure(nb):
         (lambda nb: nb.cells[2].outputs[0]["data"].update({"image/svg+xml": "<svg/>"}), "SVG"),
         (lambda nb: nb.cells[2].update(source=_long_function()), "function g has 11 lines"),
         (lambda nb: nb.cells[2].update(source="x = 1\n" * 16), "cell 3: 16 lines of code"),
-        (lambda nb: nb.cells[3].outputs.append(_stream("x" * 1_000_000)), "must be below 1000000"),
+        (lambda nb: nb.cells[3].outputs.append(_stream("x" * 3_000_000)), "must be below 3000000"),
         (lambda nb: nb.cells[3].outputs.pop(), "claim demo-01 is checked 0 times"),
         (
             lambda nb: nb.cells[3].outputs.append(copy.deepcopy(nb.cells[3].outputs[1])),
@@ -207,7 +207,7 @@ def deterministic(notebook, chapter):
         condition["metric"]
         for claim in claims.load(chapter)["claims"]
         for condition in claim["conditions"]
-        if condition.get("show") == "threshold"
+        if condition.get("show") == "rough"
     }
     found = ledger.collect_metrics(notebook)
     return {m.name: m.value for m in found if m.name not in timed and m.unit != "s"}

@@ -60,7 +60,7 @@ def test_claims_without_and_with_a_record(book, call):
     ]
     documents.write_json(book.root / "data" / "demo" / "runs" / "laptop.json", manifest)
     text = call("claims", "demo", "--check")
-    assert "1 reproduced, 0 partly, 0 not reproduced, 1 not tried" in text
+    assert "the paper's 1: 1 reproduced; ours 1: 1 not tried" in text
     assert "demo-01  reproduced" in text
     assert "are valid" in text
 
@@ -179,7 +179,7 @@ def test_record_puts_chapter_manifest_and_pages_under_version_control(book):
     assert "../notebooks/core/demo.html#claim-demo-01" in board
     readme = (book.root / "README.md").read_text("utf-8")
     assert "| 1 | [A demonstration](notebooks/core/demo.ipynb) |" in readme
-    assert "2 reproduced, 0 partly" in readme
+    assert "the paper's 1: 1 reproduced; ours 1: 1 reproduced" in readme
     assert readme.startswith("# Before")
     assert readme.endswith("After\n")
     # The pages show what was just recorded, so there is nothing to do.
@@ -235,11 +235,11 @@ def test_reproduce_renders_a_staged_copy_and_repeats_for_free(book):
     assert f"start page: {html / 'index.html'}" in done.stdout
     chapter = (html / "notebooks" / "core" / "demo.html").read_text("utf-8")
     assert chapter.count('id="claim-demo-01"') == 1
-    assert "2 claims: 2 reproduced" in chapter
+    assert "ours 1: 1 reproduced" in chapter
     board = (html / "book" / "scoreboard.html").read_text("utf-8")
     assert 'href="../notebooks/core/demo.html#claim-demo-01"' in board
     # The fresh run is on the rendered page; what is under version control is as it was.
-    assert "2 reproduced, 0 partly" in board
+    assert "ours 1: 1 reproduced" in board
     assert committed.read_bytes() == before
     assert not (book.root / "data" / "demo" / "runs").exists()
 

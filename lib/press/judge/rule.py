@@ -3,7 +3,7 @@
 import numbers
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from operator import eq, ge, gt, le, lt
 from typing import Any
@@ -92,10 +92,15 @@ def worse(recorded: Mapping[str, str], fresh: Mapping[str, str]) -> dict[str, tu
     }
 
 
-def tally(found: Iterable[str]) -> str:
-    """One line that counts the verdicts, for example ``"3 reproduced, 1 partly, ..."``."""
-    found = list(found)
-    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in VERDICTS)
+def tally(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
+    """One line that counts the verdicts, those of the paper's claims and those of ours apart."""
+    found, parts = verdicts(document, metrics), []
+    for origin, words in (("paper", "the paper's"), ("beyond", "ours")):
+        group = [found[c["id"]] for c in document["claims"] if c["origin"] == origin]
+        counts = [f"{group.count(v)} {v}" for v in VERDICTS if v in group]
+        if group:
+            parts.append(f"{words} {len(group)}: {', '.join(counts)}")
+    return "; ".join(parts)
 
 
 def _number(name: str, value: Any) -> float | int:

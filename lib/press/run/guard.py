@@ -13,7 +13,7 @@ from typing import Any
 
 from press import closure
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 3_000_000
 MAX_CELL_LINES = 15
 MAX_FUNCTION_LINES = 10
 

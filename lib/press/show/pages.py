@@ -50,7 +50,7 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
         for manifest in [m for m in manifests if m["chapter"] == chapter]:
             texts = [
                 manifest["profile"],
-                rule.tally(rule.verdicts(document, metrics_of(manifest)).values()),
+                rule.tally(document, metrics_of(manifest)),
                 f"{manifest['device']} ({manifest['cpu']}, {manifest['threads']})",
                 f"{manifest['wall_s']:.0f} s",
                 f"{manifest['date'][:10]}, {_commit(manifest)}",
@@ -107,8 +107,7 @@ def scoreboard() -> str:
 
 def _tally(slug: str) -> str:
     """Verdicts of a chapter's run at its own profile, in words."""
-    metrics = metrics_of(manifests.recorded(slug, "laptop"))
-    return rule.tally(rule.verdicts(claims.load(slug), metrics).values())
+    return claims.tally(slug, metrics_of(manifests.recorded(slug, "laptop")))
 
 
 def readme_list() -> str:

@@ -42,7 +42,7 @@ class Cell:
         return cls(html.join(c.html for c in cells), text.join(c.text for c in cells))
 
 
-def digits(value: float, *, exact: bool = False) -> str:
+def digits(value: float, significant: int = 3, *, exact: bool = False) -> str:
     """Write a number for people: three significant digits, or all of them for thresholds and integers."""
     if isinstance(value, int):
         return str(value)
@@ -50,11 +50,12 @@ def digits(value: float, *, exact: bool = False) -> str:
         return f"{value:g}".replace("e-0", "e-").replace("e+0", "e")
     if value == 0:
         return "0"
-    rounded = float(f"{value:.2e}")
+    short = f"{value:.{significant - 1}e}"
+    rounded = float(short)
     if 1e-3 <= abs(rounded) < 1e6:
-        decimals = max(0, 2 - int(f"{rounded:e}".split("e")[1]))
+        decimals = max(0, significant - 1 - int(short.split("e")[1]))
         return f"{rounded:.{decimals}f}"
-    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa, exponent = short.split("e")
     return f"{mantissa}e{int(exponent)}"
 
 

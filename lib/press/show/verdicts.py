@@ -32,17 +32,27 @@ def bound_text(condition: Mapping[str, Any]) -> str:
     return f"{text} {unit}" if unit else text
 
 
-def _by_threshold(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
+def _rough(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     default = claim["kind"] == "identity" and condition["op"] in ("<=", "<")
-    return condition.get("show", "threshold" if default else "value") == "threshold"
+    return condition.get("show", "rough" if default else "value") == "rough"
 
 
-def value_text(metric: Metric, unit: str | None = None) -> str:
-    """Value with its interval, unit and repetitions, rounded to three significant digits."""
-    text = digits(metric.value)
+def value_text(metric: Metric, condition: Mapping[str, Any]) -> str:
+    """Value with its interval, unit and repetitions, rounded to three significant digits.
+
+    More digits are shown where the rounded number would tell another verdict than the measured one.
+    """
+    op, bound, numbers = condition["op"], condition["value"], (metric.value, *(metric.ci or ()))
+
+    def faithful(n: int) -> bool:
+        rounded = [(v, float(f"{v:.{n - 1}e}")) for v in numbers]
+        return all(rule.satisfies(v, op, bound) == rule.satisfies(r, op, bound) for v, r in rounded)
+
+    count = next((n for n in range(3, 17) if faithful(n)), 17)
+    text = digits(metric.value, count)
     if metric.ci is not None:
-        text += f" [{digits(metric.ci[0])}, {digits(metric.ci[1])}]"
-    unit = metric.unit or unit
+        text += f" [{digits(metric.ci[0], count)}, {digits(metric.ci[1], count)}]"
+    unit = metric.unit or condition.get("unit")
     text += f" {unit}" if unit else ""
     return text + (f" (n = {metric.n})" if metric.n is not None else "")
 
@@ -50,8 +60,8 @@ def value_text(metric: Metric, unit: str | None = None) -> str:
 def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> str:
     """Say what was measured for a claim, one part per condition.
 
-    Unless `exact`, an error of roundoff size (and anything whose condition says ``show: threshold``)
-    reads as its threshold when it holds, so that the page does not depend on the machine.
+    Unless `exact`, an error of roundoff size (and anything whose condition says ``show: rough``) is
+    shown as ``~3e-16``, with one digit, because it depends on the machine.
     """
     parts = []
     for condition in claim["conditions"]:
@@ -59,11 +69,14 @@ def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact
         if metric is None:
             parts.append(f"{condition['metric']} {DASH}")
             continue
+        text = value_text(metric, condition)
+        rough = float(f"{metric.value:.0e}")
         holds = rule.condition_verdict(condition, metric) == "holds"
-        if holds and not exact and _by_threshold(claim, condition):
-            parts.append(f"{condition['metric']} {bound_text(condition)}")
-        else:
-            parts.append(f"{condition['metric']} {value_text(metric, condition.get('unit'))}")
+        holds = holds and rule.satisfies(rough, condition["op"], condition["value"])
+        if holds and not exact and _rough(claim, condition):
+            unit = metric.unit or condition.get("unit")
+            text = f"~{digits(rough, 1)}" + (f" {unit}" if unit else "")
+        parts.append(f"{condition['metric']} {text}")
     return "; ".join(parts)
 
 
@@ -179,5 +192,5 @@ def glance_table(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> 
         name, verdict = claim["id"], found[claim["id"]]
         statement = Cell.of(claim["statement"])
         rows.append([Cell(_link(claim), name), statement, Cell(badge(verdict), verdict)])
-    caption = f"{len(found)} claims: {rule.tally(found.values())}"
+    caption = f"{len(found)} claims, {rule.tally(document, metrics)}"
     return Display(table(caption, ("Claim", "Statement", "Verdict"), rows).html, caption)

@@ -1,5 +1,6 @@
 """Execution and recording: what is kept, what a failure says."""
 
+import html
 import json
 
 import nbformat
@@ -58,7 +59,7 @@ def test_page_top_shows_the_verdicts_of_its_end(book):
         if output.get("metadata", {}).get("scrapbook", {}).get("name") == "claims_glance"
     ]
     assert len(glued) == 1
-    assert "1 reproduced, 1 partly" in glued[0]
+    assert "2 claims, the paper's 1: 1 reproduced; ours 1: 1 partly" in html.unescape(glued[0])
 
 
 def test_record_refuses_what_is_not_fit(book):

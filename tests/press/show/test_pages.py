@@ -169,15 +169,33 @@ def test_runs_at_other_profiles_stand_beside(book):
     assert "laptop: " not in text
 
 
-def test_threshold_can_be_shown_in_place_of_a_value(book):
+def test_a_value_that_depends_on_the_machine_is_shown_roughly(book):
     claim = {
         "kind": "number",
-        "conditions": [{"metric": "speedup", "op": ">=", "value": 300, "show": "threshold"}],
+        "conditions": [{"metric": "speedup", "op": ">=", "value": 300, "show": "rough"}],
     }
-    fast, slow = ({"speedup": Metric("speedup", v)} for v in (711.7, 120.0))
-    assert verdicts.measured_text(claim, fast, exact=False) == "speedup ≥ 300"
+    fast, near, slow = ({"speedup": Metric("speedup", v)} for v in (711.7, 349.0, 120.0))
+    assert verdicts.measured_text(claim, fast, exact=False) == "speedup ~700"
+    assert verdicts.measured_text(claim, near, exact=False) == "speedup ~300"
     assert verdicts.measured_text(claim, fast, exact=True) == "speedup 712"
     assert verdicts.measured_text(claim, slow, exact=False) == "speedup 120"
+
+
+@pytest.mark.parametrize(
+    ("value", "ci", "op", "bound", "text"),
+    [
+        (1685.94, None, "between", [1685.8, 1686.0], "m 1686"),
+        (1685.94, None, ">", 100.0, "m 1690"),
+        (0.99996, None, "<", 1.0, "m 0.99996"),
+        (1.0, (0.98, 1.004), "<=", 1.0, "m 1.000 [0.9800, 1.004]"),
+        (0.5, (0.25, 0.75), "<=", 1.0, "m 0.500 [0.250, 0.750]"),
+    ],
+)
+def test_no_printed_number_tells_another_verdict_than_the_measured_one(value, ci, op, bound, text):
+    claim = {"kind": "number", "conditions": [{"metric": "m", "op": op, "value": bound}]}
+    metrics = {"m": Metric("m", value, ci)}
+    assert verdicts.measured_text(claim, metrics, exact=False) == text
+    assert verdicts.measured_text(claim, metrics, exact=True) == text
 
 
 def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
@@ -194,7 +212,7 @@ def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
     assert links.count("../notebooks/core/demo.html#claim-demo-01") == 2
     assert links.count("../notebooks/core/demo.html#claim-demo-02") == 1
     assert links.count("../notebooks/core/more.html#claim-more-01") == 1
-    for part in ("device of laptop", "device of gpu", "12 s", "not tried", "2 reproduced"):
+    for part in ("device of laptop", "device of gpu", "12 s", "not tried", "ours 1: 1 reproduced"):
         assert part in markup.text
     labels = [attrs["aria-label"] for attrs in markup.named("div") if "aria-label" in attrs]
     assert len(labels) == 3
