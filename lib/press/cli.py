@@ -155,7 +155,9 @@ def _execute(plan: plans.Plan, force: bool) -> None:
     where = paths.relative(plan.folder)
     spent = "finished earlier" if done.skipped else f"{done.manifest['wall_s']:.0f} s"
     click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
-    click.echo(f"claims: {claims.tally(plan.chapter, manifests.metrics_of(done.manifest))}")
+    click.echo(
+        f"claims: {rule.tally(claims.load(plan.chapter), manifests.metrics_of(done.manifest))}"
+    )
 
 
 def _record(plan: plans.Plan) -> None:

@@ -83,11 +83,6 @@ def load_book() -> dict[str, dict[str, Any]]:
     return book
 
 
-def tally(chapter: str, metrics: Mapping[str, rule.Metric]) -> str:
-    """Count the verdicts of `chapter` in one line."""
-    return rule.tally(load(chapter), metrics)
-
-
 def verdicts(chapter: str, metrics: Mapping[str, rule.Metric]) -> dict[str, str]:
     """Verdict of every claim of `chapter`, by claim id."""
     return rule.verdicts(load(chapter), metrics)

@@ -86,11 +86,13 @@ def _execute(
             if future.exception() is not None:
                 continue
             plan, run = waiting[future], future.result()
-            found = claims.tally(plan.chapter, manifests.metrics_of(run.manifest))
+            metrics = manifests.metrics_of(run.manifest)
             spent = time.monotonic() - started
             when = "finished earlier" if run.skipped else f"done after {spent:.0f} s"
             name = f"{plan.chapter} ({plan.profile})"
-            say(f"[{count}/{len(todo)}] {name}: {when}; {found}")
+            say(
+                f"[{count}/{len(todo)}] {name}: {when}; {rule.tally(claims.load(plan.chapter), metrics)}"
+            )
         return [future.result() for future in waiting]
     finally:
         # After an interruption nothing new starts; what ran has lost its kernel and ends.

@@ -107,7 +107,7 @@ def scoreboard() -> str:
 
 def _tally(slug: str) -> str:
     """Verdicts of a chapter's run at its own profile, in words."""
-    return claims.tally(slug, metrics_of(manifests.recorded(slug, "laptop")))
+    return rule.tally(claims.load(slug), metrics_of(manifests.recorded(slug, "laptop")))
 
 
 def readme_list() -> str:
