@@ -21,8 +21,8 @@ RECORDS = ("press.records", "press.paths")
 # Lines of Python: the house keeps its size.
 BUDGETS = {
     "diffbook": 10_500,
-    "press": 2_950,
-    "chapters/spectral": 1_500,
+    "press": 3_000,
+    "chapters/spectral": 1_600,
     "chapters/posterior": 2_200,
 }
 

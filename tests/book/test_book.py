@@ -207,6 +207,8 @@ class View:
     unset_formulas: list[str]
     broken_formulas: list[str]
     failed_fonts: list[str]
+    cut: list[str]
+    unmarked: list[str]
     violations: list[str]
 
 
@@ -238,6 +240,20 @@ _UNSET = r"""() => {
 }"""
 
 
+# What is wider than the box that shows it: code and outputs, formulas, tables. Where such a box
+# scrolls, its background must say so.
+_CUT = r"""() => {
+  const box = (e) => e.matches("table") ? e.parentElement : e;
+  const width = (e) => e.matches("table") ? e.offsetWidth : e.scrollWidth;
+  return [...document.querySelectorAll("main pre, main mjx-container[display='true'], main table")]
+    .filter((e) => e.offsetParent && width(e) > box(e).clientWidth + 1)
+    .map((e) => [
+      `${e.tagName} ${width(e)} > ${box(e).clientWidth}: ${e.textContent.trim().slice(0, 60)}`,
+      getComputedStyle(box(e)).backgroundImage !== "none" && getComputedStyle(box(e)).overflowX === "auto",
+    ]);
+}"""
+
+
 def _look(browser, path: Path, theme: str, width: int) -> View:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -259,6 +275,7 @@ def _look(browser, path: Path, theme: str, width: int) -> View:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     name = f"{path.parent.name}-{path.stem}-{width}-{theme}.png"
     page.screenshot(path=SCREENSHOTS / name, full_page=True)
+    cut = page.evaluate(_CUT)
     seen = View(
         requests=requests,
         errors=[error for error in errors if not error.endswith(KNOWN_ERRORS)],
@@ -270,6 +287,8 @@ def _look(browser, path: Path, theme: str, width: int) -> View:
         failed_fonts=page.evaluate(
             "[...document.fonts].filter(f => f.status === 'error').map(f => f.family)"
         ),
+        cut=[words for words, _ in cut],
+        unmarked=[words for words, marked in cut if not marked],
         violations=[],
     )
     # Without `preload` axe does not fetch style sheets, which a page opened from a file forbids.
@@ -308,6 +327,14 @@ def test_page_does_not_scroll_sideways(view, page, theme, width):
     seen = view(page, theme, width)
     assert seen.width == width
     assert seen.scroll_width <= width
+
+
+@pytest.mark.browser
+@_each_view
+def test_nothing_is_cut(view, page, theme, width):
+    """At 1280 pixels everything fits its box; on a phone what does not scrolls, and shows that it does."""
+    seen = view(page, theme, width)
+    assert not (seen.cut if width >= 1280 else seen.unmarked)
 
 
 @pytest.mark.browser
