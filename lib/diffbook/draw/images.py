@@ -17,7 +17,7 @@ from diffbook._checks import NON_NEGATIVE, real, reals
 from diffbook.draw.parts import done, filled
 from diffbook.draw.style import SEQUENCE, label
 
-# Colour of pixels that were not measured: far enough from grey to survive a palette of 64 colours.
+# Colour of pixels that were not measured: far from grey.
 HOLE = (0.60, 0.76, 0.91)
 
 
@@ -133,7 +133,7 @@ def _bare_axes(
 ) -> tuple[Figure, NDArray]:
     """Return a figure of bare axes, if possible a whole number of screen pixels per image pixel.
 
-    Placed by hand: uneven pixels would blur in the small palette, and cost three times the bytes.
+    Placed by hand: uneven pixels look blurred, and cost three times the bytes.
     Lengths are in inches; `between` is the room above every row.
     """
     rows, columns = grid

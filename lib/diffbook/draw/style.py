@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -134,30 +135,31 @@ def use_style() -> None:
             "lines.markersize": 5.5,
             "image.cmap": "viridis",
             "mathtext.fontset": "dejavusans",
-            "figure.hooks": ["diffbook.draw.style:show_with_palette"],
+            "figure.hooks": ["diffbook.draw.style:show_crisp"],
         }
     )
 
 
-def show_with_palette(fig: Figure) -> None:
-    """Let a notebook show figures through `palette_png`.
+def show_crisp(fig: Figure) -> None:
+    """Let a notebook show figures through `crisp_png`; a hook of pyplot, run for every new figure.
 
-    A hook of pyplot, run for every new figure: the notebook's backend registers its own PNG
-    writer after the cell that imports pyplot, and would win over one that is registered there.
+    The notebook's backend would win over a writer that is registered when pyplot is imported.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
-        shell.display_formatter.formatters["image/png"].for_type(Figure, palette_png)
+        write = shell.display_formatter.formatters["image/png"]
+        write.for_type(Figure, lambda f: (crisp_png(f), {"width": round(f.get_figwidth() * f.dpi)}))
 
 
-def palette_png(fig: Figure, colours: int = 64) -> bytes:
-    """PNG of a figure with a small palette: a quarter of the size, for notebooks with many."""
+def crisp_png(fig: Figure, colours: int = 256) -> bytes:
+    """PNG of a figure at double density; lines and text with a palette, pictures in full colour."""
     colours, buffer = whole(colours, "colours", 2, 256), io.BytesIO()
-    fig.savefig(buffer, format="png")
+    fig.savefig(buffer, format="png", dpi=2 * fig.dpi)
     image = Image.open(buffer).convert("RGB")
-    small = image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    if not any(ax.images or ax.findobj(QuadMesh) for ax in fig.axes):
+        image = image.quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    small.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -63,7 +63,8 @@ def drawn(name):
     with mpl.rc_context():
         style.use_style()
         fig = FIGURES[name]()
-        picture = style.palette_png(fig)  # lays the figure out
+        picture = style.crisp_png(fig)
+        fig.savefig(BytesIO())  # lays the figure out, one pixel a point of the page
     return fig, picture
 
 
@@ -87,9 +88,9 @@ def texts(fig):
 def test_figures_are_one_width_opaque_small_detached_and_labelled(name):
     fig, picture = drawn(name)
     image = Image.open(BytesIO(picture))
-    assert image.width == 720
-    assert 200 < image.height < 850
-    assert len(picture) < 32_000
+    assert image.width == 1440
+    assert 400 < image.height < 1700
+    assert len(picture) < 90_000
     corner = np.array(image.convert("RGB"))[3, -3]
     panel = [int(style.PANEL[i : i + 2], 16) for i in (1, 3, 5)]
     np.testing.assert_allclose(corner, panel, atol=3)  # the palette rounds

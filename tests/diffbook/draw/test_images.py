@@ -1,5 +1,7 @@
 """Grids of images: values, holes and spread as given, whole pixels, nonsense refused."""
 
+from io import BytesIO
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,7 +25,7 @@ def book_style():
 
 
 def texts_inside(fig):
-    style.palette_png(fig)  # lays the figure out
+    fig.savefig(BytesIO())  # lays the figure out
     texts = [
         t for ax in fig.axes for t in (ax.title, ax._left_title, ax.yaxis.label, ax.xaxis.label)
     ]
