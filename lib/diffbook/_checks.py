@@ -93,10 +93,7 @@ def reals(
 
 
 def complexes(values: ArrayLike, name: str, **form: Any) -> NDArray:
-    """Return an array of finite numbers, not empty: float64, or complex where they are.
-
-    `form` is `ndim`, `shape` or `hint` of `reals`.
-    """
+    """Return finite numbers, not empty: float64, or complex where they are; `form` as in `reals`."""
     if not np.iscomplexobj(values):
         return reals(values, name, **form)
     found = np.asarray(values)
