@@ -20,7 +20,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
 // Whatever scrolls sideways must be reachable by keyboard: wide outputs, tables and formulas.
 const FRAMES = "main pre, main .pst-scrollable-table-container, main div.math, main .text_html, "
-  + "main .table-wrapper, main mjx-container";
+  + "main .table-wrapper, main mjx-container, main div.db-table";
+
+const atEnd = (frame) => frame.scrollLeft + frame.clientWidth >= frame.scrollWidth - 2;
 
 function reachable() {
   for (const formula of document.querySelectorAll('main mjx-container:not([display="true"])')) {
@@ -35,6 +37,7 @@ function reachable() {
     if (scrolls) {
       frame.tabIndex = 0;
       frame.dataset.reachable = "";
+      frame.onscroll = () => frame.toggleAttribute("data-end", atEnd(frame));
     } else if ("reachable" in frame.dataset) {
       frame.removeAttribute("tabindex");
       delete frame.dataset.reachable;

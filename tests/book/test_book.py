@@ -241,7 +241,7 @@ _UNSET = r"""() => {
 
 
 # What is wider than the box that shows it: code and outputs, formulas, tables. Where such a box
-# scrolls, its background must say so.
+# scrolls, a fading edge must say so.
 _CUT = r"""() => {
   const box = (e) => e.matches("table") ? e.parentElement : e;
   const width = (e) => e.matches("table") ? e.offsetWidth : e.scrollWidth;
@@ -249,7 +249,7 @@ _CUT = r"""() => {
     .filter((e) => e.offsetParent && width(e) > box(e).clientWidth + 1)
     .map((e) => [
       `${e.tagName} ${width(e)} > ${box(e).clientWidth}: ${e.textContent.trim().slice(0, 60)}`,
-      getComputedStyle(box(e)).backgroundImage !== "none" && getComputedStyle(box(e)).overflowX === "auto",
+      getComputedStyle(box(e)).maskImage !== "none" && getComputedStyle(box(e)).overflowX === "auto",
     ]);
 }"""
 
