@@ -228,8 +228,18 @@
   const powerLaw = (alpha, d = 256) => Array.from({ length: d }, (_, k) => ((k + 1) / 16) ** -alpha);
   const white = (variance, d = 50) => new Array(d).fill(variance);
 
+  function show(v) { // three significant digits
+    if (!isFinite(v)) return "–";
+    if (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e4)) {
+      const [mantissa, power] = v.toExponential(2).split("e");
+      const digits = String(Number(power)).replace("-", "⁻").replace(/\d/g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
+      return `${mantissa}·10${digits}`;
+    }
+    return v === 0 || Math.abs(v) >= 1e3 ? String(Number(v.toPrecision(3))) : v.toPrecision(3);
+  }
+
   const math = { SIGMA_0, SIGMA_S, linearBeta, cosine, edm, logLinear, distinct, limitDensity,
-    followDensity, logLoss, design, gain, w2, kl, ramp, powerLaw, white };
+    followDensity, logLoss, design, gain, w2, kl, ramp, powerLaw, white, show };
 
   // --- figure ---------------------------------------------------------------------------------
 
@@ -249,15 +259,6 @@
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     node.append(...children);
     return node;
-  }
-  function show(v) { // three significant digits
-    if (!isFinite(v)) return "–";
-    if (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e4)) {
-      const [mantissa, power] = v.toExponential(2).split("e");
-      const digits = String(Number(power)).replace("-", "⁻").replace(/\d/g, (c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
-      return `${mantissa}·10${digits}`;
-    }
-    return Number(v.toPrecision(3)).toString() === "0" ? "0" : v.toPrecision(3).replace(/e.*/, "");
   }
   const ratio = (v) => v.toFixed(v < 9.995 ? 2 : v < 99.95 ? 1 : 0);
 

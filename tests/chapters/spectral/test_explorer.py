@@ -175,6 +175,16 @@ def test_gain_and_distances_equal_the_library(open_page, S):
 
 
 @pytest.mark.browser
+def test_numbers_are_shown_with_three_digits_and_their_power(open_page):
+    page = open_page()
+    for value, text in (
+        *((0, "0"), (0.00123456, "0.00123"), (2.5, "2.50"), (712.4, "712"), (2186, "2190")),
+        *((9996, "10000"), (12345, "1.23·10⁴"), (1.5e-4, "1.50·10⁻⁴"), (-4167, "-4170")),
+    ):
+        assert call(page, f"m.show({value!r})") == text
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("loss", ["w2", "kl"])
 @pytest.mark.parametrize("S", [2, 5, 20, 112])
 @pytest.mark.parametrize("spectrum", ["ramp", "photo"])
