@@ -175,7 +175,7 @@ def test_guard_catches(change, fault):
 
 def test_guard_measures_the_file_as_it_is_written(tmp_path):
     notebook = good_notebook()
-    notebook.cells[3].outputs.append(_stream("a\n" * 100_000))  # a line is a string of its own
+    notebook.cells[3].outputs.append(_stream("a\n" * 300_000))  # a line is a string of its own
     nbformat.write(notebook, tmp_path / "a.ipynb")
     size = (tmp_path / "a.ipynb").stat().st_size
     assert guard.size(notebook) == [f"notebook: {size} bytes, must be below {guard.MAX_BYTES}"]

@@ -452,7 +452,7 @@ def design_schedule(
     Warns
     -----
     UserWarning
-        Where more than a tenth of the modes lie below the noise of the clean end, ``eps_0``: there
+        Where more than a quarter of the modes lie below the noise of the clean end, ``eps_0``: there
         local minima exist, with levels that fall together (give several starts, or a cleaner end);
         and where steps were left out because their levels did.
     """
@@ -472,7 +472,7 @@ def design_schedule(
         raise ValueError(f"rng is needed for random starts, n_starts = {n_starts}")
     sigma_0, sigma_S = sigma_range(eps_0, eps_S)
     faint = np.count_nonzero(np.asarray(lam) < sigma_0**2)
-    if faint > np.size(lam) / 10:
+    if faint > np.size(lam) / 4:
         words = f"lam: {faint} modes lie below the noise of the clean end, eps_0 = {eps_0:g}"
         warnings.warn(
             f"{words}: local minima exist; use n_starts, or a smaller eps_0", stacklevel=2

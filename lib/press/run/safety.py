@@ -106,9 +106,12 @@ def replacing(folder: Path) -> Iterator[Path]:
             fresh.mkdir()
             yield fresh
             _swap(fresh, folder, old)
+        except BaseException:
+            with contextlib.suppress(OSError):  # unless another has put a result there
+                if old.exists() and not folder.exists():
+                    old.rename(folder)
+            raise
         finally:
-            if old.exists() and not folder.exists():
-                old.rename(folder)
             shutil.rmtree(old, ignore_errors=True)
             shutil.rmtree(fresh, ignore_errors=True)
             lock.unlink(missing_ok=True)
