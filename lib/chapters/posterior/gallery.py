@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chapters.posterior import tasks
-from chapters.posterior.restoration import Weights, measured, network, restore, rule
+from chapters.posterior.restoration import METHODS, Tuned, Weights, rule
+from chapters.posterior.restoration import draws as restored
 from chapters.posterior.wiener import Setting, deblur, posterior_mean, rules
 from diffbook import inverse
 from diffbook.samplers.protocol import initial_noise
@@ -26,32 +27,19 @@ class Gallery:
     std: NDArray  # of all restorations per pixel
 
 
-def gallery(
-    data: str, name: str, S: int, method: str, k: int = 0, *, which: Sequence[int] = (0, 1, 2, 3),
-    draws: int = 24, keep: int = 4, seed: int = 0, zeta: float | None = None,
-    weights: Weights | None = None,
+def photograph(
+    image: NDArray, name: str, S: int, method: str, k: int = 0, *, draws: int = 8, seed: int = 0,
+    tuned: Tuned | None = None, weights: Weights | None = None,
 ) -> Gallery:  # fmt: skip
-    """Restore the test images `which` many times from the measurements of `run_cells`."""
-    if not 1 <= keep <= draws or draws < 2:
-        raise ValueError(
-            f"keep, draws: got {keep} and {draws}, expected 1 <= keep <= draws, 2 <= draws"
-        )
-    task, which = tasks.make_task(data, name), list(which)
-    x0 = tasks.images(data, "test", max(which) + 1)
-    y = measured(task, x0, seed, k)[which]
-    sampler, used, options = rule(method, task, S, zeta, weights)
-    x, _ = restore(
-        network(data, k), task, np.repeat(y, draws, axis=0), S, sampler, used,
-        seeds=tasks.noise_seeds(seed, k, len(which) * draws, 2), **options,
-    )  # fmt: skip
-    x = x.reshape(len(which), draws, *x0.shape[1:])
-    return Gallery(x0[which], shown(task.operator, y), x.mean(1), x[:, :keep], x.std(1, ddof=1))
-
-
-def contrasted(data: str, count: int = 4, among: int = 60) -> tuple[int, ...]:
-    """Return the indices of the test images with the largest contrast among the first ones."""
-    spread = tasks.images(data, "test", among).std(axis=(1, 2))
-    return tuple(sorted(np.argsort(spread)[::-1][:count].tolist()))
+    """Restore one grey photograph of any size several times, with what was designed on patches."""
+    side = tasks.SIDES["photos"]
+    value = (tuned or {}).get(("photos", name, S, method), 1.0)
+    sampler, used, options = rule(method, tasks.make_task("photos", name), S, value, weights)
+    if METHODS[method].weights == "rule":
+        used *= len(image) / side  # the norm of the residual grows with the side
+    task, x0 = tasks.make_task("photos", name, len(image)), image[None]
+    x, y, _ = restored(task, x0, S, (sampler, used, options), k, draws, seed)
+    return Gallery(x0, shown(task.operator, y), x.mean(1), x, x.std(1, ddof=1))
 
 
 def shown(operator: inverse.Degradation, y: NDArray) -> NDArray:
@@ -90,12 +78,3 @@ def as_grid(
             rows[label] |= {f"{name} {j + 1}": found.samples[i, j] for j in range(count)}
         std[label] = first.std[i]
     return rows, std
-
-
-def by_task(
-    galleries: dict[str, Gallery], count: int = 3
-) -> tuple[dict[str, dict[str, NDArray]], dict[str, NDArray]]:
-    """Arrange the first image of several tasks as rows of a grid; see `as_grid`."""
-    grids = {task: as_grid({"sample": found}, count) for task, found in galleries.items()}
-    rows = {task: found["1"] for task, (found, _) in grids.items()}
-    return rows, {task: std["1"] for task, (_, std) in grids.items()}

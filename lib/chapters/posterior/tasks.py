@@ -1,7 +1,7 @@
 """Four restoration tasks on the two image sets, their Gaussian models, and weights designed on them.
 
 Everything here is fixed before an image is restored: degradations, noise levels, splits, the Gaussian
-model of a task, and the regularisation of weights that are meant for a network.
+model of a task, and the three kinds of designed weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diffbook import inverse
 from diffbook.inverse.blocks import problem as blocks
-from diffbook.inverse.blocks.design import design_weights
+from diffbook.inverse.blocks.design import design_weights, trimmed
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.schedules.families import ddpm_respaced
 
@@ -25,7 +25,9 @@ TASKS = ("deblurring", "super-resolution", "inpainting", "denoising")
 BLUR_STD = {"photos": 1.0, "digits": 0.8}
 SIGMA_Y = {"photos": (0.3, 0.05), "digits": (0.5, 0.1)}
 
-#: Regularisation of designed weights for networks, chosen on validation images; see `designed_weights`.
+#: Designs: the paper's objective alone; kept below the stability bound and, by a small penalty on the
+#: logarithms, near the reference; the first, reduced until states keep the power of noisy data.
+KINDS = ("free", "bounded", "trimmed")
 TIKHONOV = 1e-4
 
 
@@ -40,13 +42,13 @@ class Task:
 
 
 @cache
-def make_task(data: str, name: str) -> Task:
+def make_task(data: str, name: str, size: int | None = None) -> Task:
     """Make one task: a Gaussian blur, means of 2 x 2 pixels, half of the pixels, or noise alone."""
     if data not in SIDES:
         raise ValueError(f"data: got {data!r}, expected one of {sorted(SIDES)}")
     if name not in TASKS:
         raise ValueError(f"name: got {name!r}, expected one of {TASKS}")
-    shape = (SIDES[data],) * 2
+    shape = (size or SIDES[data],) * 2
     noisy, sigma_y = SIGMA_Y[data]
     if name == "denoising":
         return Task(data, name, inverse.identity(shape), noisy)
@@ -126,12 +128,22 @@ def block_problem(data: str, name: str) -> blocks.BlockProblem:
 
 
 @cache
-def designed_weights(data: str, name: str, S: int, method: str = "dps") -> NDArray[np.float64]:
-    """Weights designed on the Gaussian model, with the regularisation that networks need, (S,)."""
-    # A small penalty on their logarithm settles the directions that cost nothing in the model.
-    cap = None if method == "diffpir" else "no-overshoot"
-    tikhonov = TIKHONOV * float(prior(data).lam.sum())
-    found = design_weights(
-        block_problem(data, name), ddpm_respaced(S), method, cap=cap, tikhonov=tikhonov
-    )
-    return _frozen(found.weights)
+def designed_weights(
+    data: str, name: str, S: int, sampler: str = "dps", kind: str = "free", noise: float = 0.0
+) -> NDArray[np.float64]:
+    """Weights (S,) designed on the Gaussian model; `noise` is DiffPIR's zeta, the others' eta."""
+    if kind not in KINDS:
+        raise ValueError(f"kind: got {kind!r}, expected one of {KINDS}")
+    problem, alpha_bar = block_problem(data, name), ddpm_respaced(S)
+    options = {"zeta" if sampler == "diffpir" else "eta": noise}
+    if kind == "trimmed":
+        free = designed_weights(data, name, S, sampler, "free", noise)
+        return _frozen(trimmed(problem, alpha_bar, free))
+    if sampler != "diffpir":
+        # The objective has several minima: a design that may not overshoot is a start of its own.
+        shy = design_weights(problem, alpha_bar, sampler, cap="no-overshoot", **options)
+        options["starts"] = {"no overshoot": shy.weights}
+    if kind == "bounded":
+        options["tikhonov"] = TIKHONOV * float(prior(data).lam.sum())
+        options["cap"] = None if sampler == "diffpir" else "stability"
+    return _frozen(design_weights(problem, alpha_bar, sampler, **options).weights)

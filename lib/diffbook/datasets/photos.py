@@ -24,6 +24,12 @@ PHOTOGRAPHS = {
     "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
 
+#: Photographs of no split: nothing is trained or estimated on them.
+UNSEEN = {
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "coins": ("skimage", "data/coins.png"),
+}
+
 #: Side of the square tiles that are dealt out to the splits, in pixels.
 TILE = 64
 
@@ -42,7 +48,7 @@ def photograph(name: str) -> np.ndarray:
     Parameters
     ----------
     name
-        One of `PHOTOGRAPHS`.
+        One of `PHOTOGRAPHS` or `UNSEEN`.
 
     Returns
     -------
@@ -60,7 +66,8 @@ def photograph(name: str) -> np.ndarray:
 
 def _read(name: str) -> np.ndarray:
     """Read a bundled photograph from its package's folder, in [0, 1]."""
-    package, inside = PHOTOGRAPHS[choice(name, "name", PHOTOGRAPHS)]
+    known = PHOTOGRAPHS | UNSEEN
+    package, inside = known[choice(name, "name", known)]
     need(package, "data", f"photograph {name!r}")
     folder = Path(find_spec(package).origin).parent
     if not (folder / inside).is_file():

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = face(
             "FREQUENCIES ORIENTATIONS pixels gabor_energies sliced_w2 power_spectrum "
             "spectrum_error moment_metric image_metrics"
         ),
-        "restoration": "DATA_RANGE psnr ssim consistency",
+        "restoration": "DATA_RANGE psnr ssim energy_score spread_over_error consistency",
         "intervals": "crossed_ci mean_ci paired_ci bootstrap_ci",
         "cells": "Cell groups values summary means Comparison compare worst",
     },

@@ -1,4 +1,4 @@
-"""How well an image was restored: fidelity per image, agreement with the measurement, intervals.
+"""How well an image was restored: fidelity, proper scores of several draws, agreement with y.
 
 Distances between *sets* of images (perception) are in :mod:`diffbook.metrics.samples`.
 """
@@ -85,6 +85,61 @@ def ssim(
     settings = {"data_range": data_range, "win_size": window, "channel_axis": axis}
     pairs = zip(x, x0, strict=True)
     return np.array([structural_similarity(a, b, **settings) for a, b in pairs])
+
+
+def energy_score(x: ArrayLike, x0: ArrayLike) -> NDArray:
+    """Energy score of the draws for every image, per root of the number of pixels; smaller is better.
+
+    ``mean |x_i - x0| - mean |x_i - x_j| / 2`` with Euclidean norms over ``sqrt(d)``. It is proper: its
+    expectation is smallest for draws from the posterior. Pairs ``i != j`` are averaged without bias,
+    so the expectation does not depend on the number of draws.
+
+    Source: Gneiting, Raftery 2007 (JASA 102), section 4.2.
+
+    Parameters
+    ----------
+    x
+        Draws ``(n, m, *shape)``, at least two for each image.
+    x0
+        True images ``(n, *shape)``.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In the units of the images.
+    """
+    x, x0 = _draws(x, x0)
+    m, d = x.shape[1:]
+    pairs = sum(np.linalg.norm(x[:, :i] - x[:, i, None], axis=2).sum(1) for i in range(1, m))
+    error = np.linalg.norm(x - x0[:, None], axis=2).mean(1)
+    return (error - pairs / (m * (m - 1))) / np.sqrt(d)
+
+
+def spread_over_error(x: ArrayLike, x0: ArrayLike) -> float:
+    """Spread of the draws over the error of their mean, pooled over images; 1 for exact posteriors.
+
+    Below 1 the draws are surer than they may be. The error of a mean of m draws is larger than that of
+    the posterior mean by a factor ``(m + 1) / m``, which is taken out.
+
+    Source: Fortin, Abaza, Anctil, Turcotte 2014 (J. Hydrometeorology 15). Parameters as in
+    `energy_score`.
+    """
+    x, x0 = _draws(x, x0)
+    m = x.shape[1]
+    error = np.mean((x.mean(1) - x0) ** 2)
+    if error == 0.0:
+        raise ValueError("x: got draws whose mean is x0 everywhere, expected an error to compare")
+    return float(np.sqrt((m + 1) / m * x.var(1, ddof=1).mean() / error))
+
+
+def _draws(x: ArrayLike, x0: ArrayLike) -> tuple[NDArray, NDArray]:
+    """Draws (n, m, d) and images (n, d)."""
+    x, x0 = _array(x, "x"), _array(x0, "x0")
+    if x.ndim < 3 or x.shape[1] < 2 or x.shape[:1] + x.shape[2:] != x0.shape:
+        raise ValueError(
+            f"x: got shape {x.shape}, expected (n, m, *shape) with m >= 2 draws for x0 {x0.shape}"
+        )
+    return x.reshape(*x.shape[:2], -1), x0.reshape(len(x0), -1)
 
 
 def consistency(x: Any, y: Any, operator: Any, sigma_y: float) -> NDArray:

@@ -8,6 +8,7 @@ from diffbook.metrics import cells, intervals, restoration, samples
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2, 5, 8, 8))
+DRAWS = RNG.standard_normal((5, 3, 8, 8))
 TABLE = RNG.standard_normal((3, 4))
 CELLS = [
     cells.Cell(5, method, metric, seed, float(seed + 1))
@@ -41,6 +42,8 @@ CASES = [
     # restoration
     case(restoration.psnr, {"x": SIGNED, "x0": SIGNED}, x=X, x0=Y, data_range=2.0),
     case(restoration.ssim, {"x": SIGNED, "x0": SIGNED}, x=X, x0=Y, data_range=2.0, window=5),
+    case(restoration.energy_score, {"x": SIGNED, "x0": SIGNED}, x=DRAWS, x0=X),
+    case(restoration.spread_over_error, {"x": SIGNED, "x0": SIGNED}, x=DRAWS, x0=X),
     case(
         restoration.consistency, {"x": SIGNED, "y": SIGNED},
         x=X, y=Y, operator=inverse.identity((8, 8)), sigma_y=0.1,

@@ -8,7 +8,13 @@ from scipy import stats
 from diffbook import inverse
 from diffbook.metrics import restoration
 from diffbook.metrics.intervals import crossed_ci
-from diffbook.metrics.restoration import consistency, psnr, ssim
+from diffbook.metrics.restoration import (
+    consistency,
+    energy_score,
+    psnr,
+    spread_over_error,
+    ssim,
+)
 
 RNG = np.random.default_rng
 
@@ -155,3 +161,53 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match=r"values: got shape \(1, 2\), .*at least 2"):
         crossed_ci([[1.0, 2.0]])
     assert restoration.DATA_RANGE == 2.0
+
+
+# --- draws ----------------------------------------------------------------------------------------
+
+
+def test_energy_score_is_its_double_sum():
+    x, x0 = RNG(0).standard_normal((2, 3, 4, 4)), RNG(1).standard_normal((2, 4, 4))
+    for found, draws, truth in zip(energy_score(x, x0), x, x0, strict=True):
+        error = np.mean([np.linalg.norm(a - truth) for a in draws])
+        pairs = [np.linalg.norm(a - b) for i, a in enumerate(draws) for b in draws[:i]]
+        assert found == pytest.approx((error - np.mean(pairs) / 2) / 4)
+
+
+def test_energy_score_is_proper_and_has_no_bias():
+    """Truths from N(0, 1): N(0, 1) scores best, whatever the number of draws, at a known value."""
+    n, d, rng = 40_000, 6, RNG(2)
+    x0, z = rng.standard_normal((n, d)), rng.standard_normal((n, 8, d))
+    # E|a - b| of two standard normal vectors is 2 Gamma((d + 1) / 2) / Gamma(d / 2).
+    from scipy.special import gamma
+
+    expected = gamma((d + 1) / 2) / gamma(d / 2) / np.sqrt(d)
+    for m in (2, 8):
+        scores = energy_score(z[:, :m], x0)
+        assert abs(scores.mean() - expected) < 4 * scores.std() / np.sqrt(n)
+    best = energy_score(z, x0).mean()
+    for other in (0.5 * z, 1.5 * z, z + 0.3):
+        assert energy_score(other, x0).mean() > best + 0.005
+
+
+@pytest.mark.parametrize("m", [2, 10])
+def test_spread_over_error_of_exact_draws_is_one(m):
+    """Posterior N(mean, 0.7^2) with any mean: 1 for its draws, 0.5 for draws with half the spread."""
+    n, rng = 20_000, RNG(3)
+    mean = rng.standard_normal((n, 1, 4))
+    x0 = mean[:, 0] + 0.7 * rng.standard_normal((n, 4))
+    z = 0.7 * rng.standard_normal((n, m, 4))
+    assert spread_over_error(mean + z, x0) == pytest.approx(1.0, rel=0.02)
+    few = np.sqrt(0.25 * (m + 1) / m / (1 + 0.25 / m))
+    assert spread_over_error(mean + 0.5 * z, x0) == pytest.approx(few, rel=0.02)
+
+
+def test_draws_that_cannot_be_scored_are_refused():
+    x, x0 = np.zeros((2, 3, 4)), np.zeros((2, 4))
+    for score in (energy_score, spread_over_error):
+        with pytest.raises(ValueError, match=r"x: got shape \(2, 1, 4\).*m >= 2"):
+            score(x[:, :1], x0)
+        with pytest.raises(ValueError, match=r"x: got shape \(2, 3, 4\)"):
+            score(x, np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="mean is x0 everywhere"):
+        spread_over_error(x, x0)
