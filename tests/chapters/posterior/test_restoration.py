@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from chapters.posterior import gallery, mismatch, record, tasks, wiener
+from chapters.posterior import gallery, mismatch, record, sizes, tasks, wiener
 from chapters.posterior import restoration as study
 from diffbook import inverse
 from diffbook.inverse.blocks import design as block_design
 from diffbook.inverse.blocks.chain import Chain
 from diffbook.inverse.exact import gaussian_vjp
 from diffbook.metrics import cells as kit
-from diffbook.metrics.restoration import consistency, psnr
+from diffbook.metrics.restoration import consistency, energy_score, psnr, spread_over_error
 from diffbook.schedules.families import ddpm_respaced
 from press import paths, records
 
@@ -75,23 +75,42 @@ def test_block_problems_have_the_exact_mmse(name):
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
-def test_designed_weights_are_capped_and_better_than_the_heuristic(name):
+def test_the_three_designs_keep_their_promises(name):
     alpha_bar, problem = ddpm_respaced(10), tasks.block_problem("digits", name)
-    weights, chain = tasks.designed_weights("digits", name, 10), Chain(problem, alpha_bar)
-    assert np.all(weights > 0)
-    assert np.all(weights <= chain.bound("no-overshoot") * (1 + 1e-9))
-    assert chain.value(weights) < chain.value(chain.normalised(1.0))
+    chain = Chain(problem, alpha_bar)
+    free, bounded, trimmed = (
+        tasks.designed_weights("digits", name, 10, kind=kind) for kind in tasks.KINDS
+    )
+    assert np.all(bounded <= chain.bound("stability") * (1 + 1e-9))
+    assert chain.value(free) <= chain.value(bounded) * (1 + 1e-6)
+    assert chain.value(bounded) < chain.value(chain.normalised(1.0))
+    assert block_design.state_power(problem, alpha_bar, trimmed).max() <= 1.05 + 1e-9
+    assert np.all(trimmed <= free)
+    with pytest.raises(ValueError, match="kind: got 'tame'"):
+        tasks.designed_weights("digits", name, 10, kind="tame")
+
+
+def test_noise_is_designed_for():
+    """With fresh noise other weights are best: each is better where it was designed."""
+    problem, alpha_bar = tasks.block_problem("digits", "super-resolution"), ddpm_respaced(5)
+    still, noisy = (
+        tasks.designed_weights("digits", "super-resolution", 5, "dps", "free", eta)
+        for eta in (0.0, 1.0)
+    )
+    for eta, best, other in ((0.0, still, noisy), (1.0, noisy, still)):
+        chain = Chain(problem, alpha_bar, "dps", eta=eta)
+        assert chain.value(best) < chain.value(other)
 
 
 # --- cells ----------------------------------------------------------------------------------------
 
 
+PAIR = ("bounded", "DPS, 1/‖r‖")
+
+
 def small_run(**changes):
-    settings = {
-        "names": ("deblurring",), "steps": (5,), "methods": ("designed", "standard"),
-        "seeds": (0, 1), "n": 6, "zetas": {}, "workers": 1,
-    }  # fmt: skip
-    return study.run_cells("digits", **(settings | changes))
+    settings = {"steps": (5,), "methods": PAIR, "seeds": (0, 1), "n": 6, "m": 3, "tuned": {}}
+    return study.run_cells("digits", changes.pop("name", "deblurring"), **(settings | changes))
 
 
 @pytest.fixture(scope="module")
@@ -101,74 +120,104 @@ def cells():
 
 def test_every_metric_of_every_combination_is_a_cell(cells):
     keys = [(c.method, c.seed) for c in cells if c.metric == "nfe"]
-    assert keys == [("designed", 0), ("designed", 1), ("standard", 0), ("standard", 1)]
+    assert keys == [(PAIR[0], 0), (PAIR[1], 0), (PAIR[0], 1), (PAIR[1], 1)]
     assert {c.group for c in cells} == {("digits", "deblurring")}
     assert {c.metric for c in cells} == {*record.METRICS, "nfe"}
     assert {c.value for c in cells if c.metric == "nfe"} == {5}
-    assert kit.values(cells, "PSNR")[5, "designed"].shape == (2, 6)
-    assert kit.values(cells, "gabor")[5, "designed"].shape == (2,)
+    assert kit.values(cells, "energy")[5, "bounded"].shape == (2, 6)
+    assert kit.values(cells, "gabor")[5, "bounded"].shape == (2,)
 
 
-def test_scores_are_those_of_the_sample():
+def test_scores_are_those_of_the_samples():
     task, x0 = tasks.make_task("digits", "deblurring"), tasks.images("digits", "test", 6)
-    y, sample = study.measured(task, x0, 0, 1), x0 + 0.1 * RNG(0).standard_normal(x0.shape)
-    found = study.score(task, 5, "m", 1, x0, y, sample, 7, {"mean": np.mean})
-    by = {c.metric: c.value for c in found}
-    np.testing.assert_array_equal(by["PSNR"], psnr(sample, x0))
-    expected = consistency(sample, y, task.operator, task.sigma_y)
-    np.testing.assert_array_equal(by["consistency"], expected)
-    assert by["mean"] == sample.mean()
-    assert by["nfe"] == 7
+    y = study.measured(task, x0, 0, 1)
+    x = x0[:, None] + 0.1 * RNG(0).standard_normal((6, 4, 8, 8))
+    found = study.score(task, x0, x, y)
+    each = [psnr(x[:, i], x0) for i in range(4)]
+    np.testing.assert_allclose(found["PSNR"], np.mean(each, axis=0))
+    np.testing.assert_allclose(found["squared error"], np.mean((x - x0[:, None]) ** 2, (1, 2, 3)))
+    expected = consistency(x[:, 0], y, task.operator, task.sigma_y)
+    np.testing.assert_array_equal(found["consistency"], expected)
+    # In per cent of the grey range, which is 2.
+    np.testing.assert_allclose(found["energy"], 100 * energy_score(x / 2, x0 / 2))
+    assert found["spread/error"] == spread_over_error(x, x0)
 
 
 def test_methods_are_paired_and_seeds_are_not(cells):
-    """Equal rules give equal samples: `tuned` at zeta' = 1 is `standard`."""
-    zetas = {("digits", "deblurring", 5): 1.0}
-    again = kit.values(small_run(methods=("tuned",), zetas=zetas, workers=2), "PSNR")[5, "tuned"]
-    first = kit.values(cells, "PSNR")
-    np.testing.assert_array_equal(again, first[5, "standard"])
-    assert np.abs(first[5, "designed"][0] - first[5, "designed"][1]).max() > 0.1
-    half = small_run(methods=("tuned",), seeds=(0,), zetas={("digits", "deblurring", 5): 0.5})
-    assert np.abs(kit.values(half, "PSNR")[5, "tuned"] - first[5, "standard"][:1]).max() > 0.01
+    """Equal rules give equal samples: DPS tuned to zeta' = 1 is its standard."""
+    tuned = {("digits", "deblurring", 5, "DPS"): 1.0}
+    again = kit.values(small_run(methods=("DPS",), tuned=tuned), "energy")[5, "DPS"]
+    first = kit.values(cells, "energy")
+    np.testing.assert_array_equal(again, first[5, PAIR[1]])
+    assert np.abs(first[5, "bounded"][0] - first[5, "bounded"][1]).max() > 0.1
+    tuned = {("digits", "deblurring", 5, "DPS"): 0.5}
+    half = small_run(methods=("DPS",), seeds=(0,), tuned=tuned)
+    assert np.abs(kit.values(half, "energy")[5, "DPS"] - first[5, PAIR[1]][:1]).max() > 0.01
     task, x0 = tasks.make_task("digits", "denoising"), np.zeros((3, 8, 8))
     noise = [study.measured(task, x0, 0, k) for k in (0, 1)]
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.3
     assert not set(tasks.noise_seeds(0, 0, 9, 0)) & set(tasks.noise_seeds(0, 0, 9, 1))
-    other = kit.values(small_run(methods=("standard",), seeds=(0,), seed=1), "PSNR")
-    assert np.abs(other[5, "standard"] - first[5, "standard"][:1]).max() > 0.1
+    other = kit.values(small_run(methods=PAIR[1:], seeds=(0,), seed=1), "energy")
+    assert np.abs(other[5, PAIR[1]] - first[5, PAIR[1]][:1]).max() > 0.1
 
 
 def test_given_weights_are_used_and_not_designed_again(cells):
-    weights = {("digits", "deblurring", 5, "dps"): np.zeros(5)}
-    free = small_run(methods=("designed",), seeds=(0,), weights=weights)
+    weights = {("digits", "deblurring", 5, "dps", "bounded", 0.0): np.zeros(5)}
+    blind = small_run(methods=("bounded",), seeds=(0,), weights=weights)
     # Without guidance the measurement is ignored.
-    free, guided = (kit.values(c, "consistency")[5, "designed"][0].mean() for c in (free, cells))
-    assert free > 5 * guided
+    blind, guided = (kit.values(c, "consistency")[5, "bounded"][0].mean() for c in (blind, cells))
+    assert blind > 5 * guided
 
 
-@pytest.mark.parametrize("method", study.MORE_METHODS)
-def test_other_methods_run(method):
-    found = small_run(methods=(method,), seeds=(0,), steps=(10,))
+@pytest.mark.parametrize("method", study.METHODS)
+def test_every_method_runs(method):
+    tuned = {("digits", "deblurring", 10, method): study.METHODS[method].grid[0]}
+    found = small_run(methods=(method,), seeds=(0,), steps=(10,), tuned=tuned)
     assert [c.value for c in found if c.metric == "nfe"] == [10]
-    assert kit.values(found, "PSNR")[10, method].mean() > 5
     assert all(np.all(np.isfinite(c.value)) for c in found)
+
+
+def test_methods_take_the_number_that_is_tuned():
+    task, ab = tasks.make_task("digits", "deblurring"), ddpm_respaced(5)
+    assert study.rule("DDRM", task, 5, 0.3) == ("ddrm", None, {"eta": 0.3})
+    assert study.rule("DPS", task, 5, 0.3) == ("dps", 0.3, {"eta": 1.0})
+    sampler, weights, options = study.rule("DiffPIR", task, 5, 7.0)
+    assert (sampler, options) == ("diffpir", {"zeta": 1.0})
+    np.testing.assert_array_equal(weights, np.full(5, 7.0))
+    _, weights, _ = study.rule("PiGDM", task, 5, 2.0)
+    np.testing.assert_array_equal(weights, 2.0 * np.sqrt(ab[1:]) * (1 - ab[1:]))
+    once, twice = (study.rule("bounded × c", task, 5, c)[1] for c in (1.0, 2.0))
+    np.testing.assert_array_equal(twice, 2 * once)
+
+
+def test_the_same_effort_for_every_method():
+    """What is tuned is one number among as many values."""
+    assert {len(m.grid) for m in study.METHODS.values()} == {1, 11}
+    for method in study.METHODS.values():
+        assert list(method.grid) == sorted(set(method.grid))
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_every_task_is_restored(name):
     """Better than the mean image of the training set, which ignores the measurement."""
-    found = small_run(names=(name,), steps=(25,), methods=("standard",), seeds=(0,), n=20)
+    found = small_run(name=name, steps=(25,), methods=PAIR[1:], seeds=(0,), n=20, m=2)
     x0 = tasks.images("digits", "test", 20)
     ignorant = psnr(np.broadcast_to(tasks.prior("digits").mu0, x0.shape), x0).mean()
-    assert kit.values(found, "PSNR")[25, "standard"].mean() > ignorant + 2
+    assert kit.values(found, "PSNR")[25, PAIR[1]].mean() > ignorant + 2
+
+
+def test_the_model_predicts_what_it_can():
+    task = tasks.make_task("digits", "deblurring")
+    chain = Chain(tasks.block_problem("digits", "deblurring"), ddpm_respaced(5), "dps", eta=1.0)
+    found = study.predicted(task, 5, study.rule("DPS", task, 5, 0.5))
+    assert found == pytest.approx(chain.value(chain.normalised(0.5)))
+    assert np.isnan(study.predicted(task, 5, study.rule("DDRM", task, 5, 0.5)))
 
 
 def test_bad_requests_are_refused():
     task = tasks.make_task("digits", "deblurring")
     with pytest.raises(ValueError, match="method: got 'magic'"):
         study.rule("magic", task, 5)
-    with pytest.raises(ValueError, match="zeta: got None"):
-        study.rule("tuned", task, 5)
     with pytest.raises(ValueError, match="n: got 1"):
         small_run(n=1)
 
@@ -176,9 +225,9 @@ def test_bad_requests_are_refused():
 def test_quality_has_the_names_of_the_figures(cells):
     found = study.quality(cells, ("PSNR", "gabor"))
     assert list(found) == ["PSNR (dB)", "Fréchet (Gabor)"]
-    assert list(found["PSNR (dB)"]) == ["DPS designed", "DPS standard"]
-    (triple,) = found["PSNR (dB)"]["DPS standard"]
-    assert triple[0] == pytest.approx(kit.values(cells, "PSNR")[5, "standard"].mean())
+    assert list(found["PSNR (dB)"]) == list(PAIR)
+    (triple,) = found["PSNR (dB)"]["bounded"]
+    assert triple[0] == pytest.approx(kit.values(cells, "PSNR")[5, "bounded"].mean())
 
 
 def test_cached_arrays_cannot_be_changed():
@@ -267,19 +316,43 @@ def test_wiener_tuning(case):
 # --- galleries, diagnostics -----------------------------------------------------------------------
 
 
-def test_gallery():
-    found = gallery.gallery("digits", "inpainting", 25, "standard", which=(2, 0), draws=6, keep=3)
-    np.testing.assert_array_equal(found.original, tasks.images("digits", "test", 3)[[2, 0]])
-    assert found.samples.shape == (2, 3, 8, 8)
-    mask = tasks.make_task("digits", "inpainting").operator.mask
+def test_a_photograph_of_any_size_is_restored():
+    image = sizes.crop("coins")[:32, :32]
+    found = gallery.photograph(image, "inpainting", 10, "DDRM", draws=6)
+    np.testing.assert_array_equal(found.original, image[None])
+    assert found.samples.shape == (1, 6, 32, 32)
+    mask = tasks.make_task("photos", "inpainting", 32).operator.mask
     assert np.isnan(found.measurement[:, ~mask]).all()
     # The measurement is known where it was taken, so restorations differ more elsewhere.
     assert found.std[:, mask].mean() < found.std[:, ~mask].mean()
-    every = gallery.gallery("digits", "deblurring", 5, "standard", which=(0,), draws=3, keep=3)
-    np.testing.assert_allclose(every.std, every.samples.std(1, ddof=1), rtol=1e-5)
-    np.testing.assert_allclose(every.mean, every.samples.mean(1), rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="keep, draws"):
-        gallery.gallery("digits", "inpainting", 5, "standard", draws=1)
+    np.testing.assert_allclose(found.std, found.samples.std(1, ddof=1))
+
+
+def test_squares_hold_every_pixel_once():
+    image = sizes.crop("motorcycle")
+    assert image.shape == (sizes.SIDE, sizes.SIDE)
+    for side in sizes.SIDES:
+        cut = sizes.squares(image, side)
+        assert cut.shape == ((sizes.SIDE // side) ** 2, side, side)
+        np.testing.assert_array_equal(sizes.joined(cut), image)
+    np.testing.assert_array_equal(sizes.squares(image, 64)[1], image[:64, 64:128])
+
+
+def test_the_rule_grows_with_the_side_only_where_it_says_so(monkeypatch):
+    monkeypatch.setattr(sizes, "SIDE", 32)
+    image, used = sizes.crop("coins"), []
+    draws = study.draws
+
+    def spy(task, x0, S, rule, *rest):
+        used.append((x0.shape, rule[1]))
+        return draws(task, x0, S, rule, *rest)
+
+    monkeypatch.setattr(study, "draws", spy)
+    monkeypatch.setattr(sizes, "TUNED_AT", ("photos", "deblurring", 2))
+    for method in ("DPS", "DPS, rescaled", "DDRM"):
+        x, _ = sizes.deblurred(image, 32, method, 0, {"DPS": 0.5, "DDRM": 0.85})
+        assert x.shape == (1, 32, 32)
+    assert used == [((1, 32, 32), 0.5), ((1, 32, 32), 1.0), ((1, 32, 32), None)]
 
 
 def test_wiener_gallery_spreads_like_its_closed_form(case):
@@ -305,8 +378,6 @@ def test_mismatch_of_the_model_with_itself_is_zero(monkeypatch):
     found = mismatch.mismatch("digits", 0, (0.9, 0.1), n=200, probes=10)
     np.testing.assert_allclose(found.slope, found.model_slope, rtol=0.1, atol=0.01)
     np.testing.assert_allclose(found.sigma, [1 / 3, 3])
-    curved = mismatch.curvature("digits", "deblurring", 3, 0, n=4, iterations=60)
-    np.testing.assert_allclose(curved.network_bound, curved.bound[:, None] * np.ones(4), rtol=0.05)
 
 
 @pytest.mark.parametrize("name", ["deblurring", "super-resolution", "inpainting"])
@@ -340,72 +411,122 @@ def test_diagnostics_run_on_a_network():
     assert np.all(np.isfinite(found.slope))
     network, _ = mismatch.path("digits", "deblurring", 3, 0, np.full(3, 0.1), n=8)
     assert network.shape == (3,)
-    curved = mismatch.curvature("digits", "deblurring", 2, 0, n=2, iterations=2)
-    assert curved.overshoot(0.9).shape == (2,)
 
 
 # --- the record -----------------------------------------------------------------------------------
 
 
-def test_tuning_finds_the_better_value():
-    quality = record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(0.001, 2.0))
-    assert quality[1] > quality[0] + 1
-    found = record.best((0.001, 2.0), quality)
-    assert found["zeta"] == 2.0
-    assert found["at_end"]
+QUICK = {"seeds": (0, 1), "n": 4, "m": 2}
 
 
-def test_tuning_equals_cells_of_the_validation_split():
-    quality = record.tune("digits", "deblurring", 5, seeds=(0,), n=6, grid=(1.0,))
-    found = small_run(methods=("standard",), seeds=(0,), split="validation")
-    expected = kit.values(found, "PSNR")[5, "standard"].mean()
-    assert quality[0] == pytest.approx(expected, abs=1e-3)
+def test_tuning_finds_the_better_value(monkeypatch):
+    grid = (0.001, 2.0)
+    monkeypatch.setitem(study.METHODS, "DPS", study.METHODS["DPS"]._replace(grid=grid))
+    found = record.tune("digits", "deblurring", 5, "DPS", **QUICK)
+    assert found["energy"][1] < found["energy"][0] - 1
+    assert (found["value"], found["at_end"]) == (2.0, True)
 
 
-def test_record_round_trip(tmp_path, cells):
-    key = {"data": "digits", "task": "deblurring", "S": 5}
-    document = {
-        "about": {"seed": 0},
-        "wiener": [{"S": 5} | record.best((0.1, 0.2, 0.3), np.array([1.0, 3.0, 2.0]))],
-        "tuning": [key | record.best((0.1, 1.0), np.array([1.0, 2.0]))],
-        "weights": [key | {"sampler": "dps", "weights": [1.0, 2.0, 3.0, 4.0, 5.0]}],
-        "cells": record.cell_rows(cells),
-        "differences": [
-            row
-            for metric in ("PSNR", "gabor")
-            for row in record.compared(cells, metric, "designed", "standard")
-        ],
-    }
+def test_validation_is_a_run_of_the_validation_split():
+    used = study.rule("bounded", tasks.make_task("digits", "deblurring"), 5)
+    energy, fidelity = record.validate("digits", "deblurring", 5, used, **QUICK)
+    found = small_run(methods=("bounded",), n=4, m=2, split="validation")
+    assert energy == pytest.approx(kit.values(found, "energy")[5, "bounded"].mean())
+    assert fidelity == pytest.approx(kit.values(found, "PSNR")[5, "bounded"].mean())
+
+
+@pytest.fixture(scope="module")
+def part():
+    """A whole part of the study, small."""
+    methods = ("DPS", "DPS, 1/‖r‖", "bounded", "bounded × c", "DDRM")
+    return record.part(("digits", "denoising"), (5,), methods, (5, 3), **QUICK)
+
+
+def test_a_part_holds_all_tables(part):
+    assert set(part) == set(record.TABLES)
+    assert [r["method"] for r in part["tuning"]] == ["DPS", "bounded × c", "DDRM"]
+    assert [r["bound"] for r in part["bounds"]] == list(record.CAPS)
+    models = {r["method"]: r["model"] for r in part["cells"]}
+    assert models["DDRM"] is None
+    assert models["bounded"] > 0
+    (order,) = part["order"]
+    assert order["pairs"] == 6
+    assert 0 <= order["agreed"] <= order["decided"] <= 6
+    (weights,) = part["weights"]
+    assert (weights["sampler"], weights["kind"], weights["noise"]) == ("dps", "bounded", 0.0)
+
+
+def test_order_counts_what_is_decided():
+    def cells(shift):
+        rng = RNG(0)
+        values = {"a": rng.standard_normal((3, 40)) / 10, "b": rng.standard_normal((3, 40)) / 10}
+        return [
+            kit.Cell(5, name, "energy", k, row + shift * (name == "b"), ("d", "t"))
+            for name, rows in values.items() for k, row in enumerate(rows)
+        ]  # fmt: skip
+
+    model = {(5, "a"): 1.0, (5, "b"): 2.0}
+    counts = [record.order_row(cells(c), model, 5) for c in (1.0, -1.0, 0.0)]
+    assert [(c["decided"], c["agreed"]) for c in counts] == [(1, 1), (1, 0), (0, 0)]
+
+
+def test_record_round_trip(tmp_path, part):
+    about = {"seed": 0, "networks": record.digests()}
+    document = {"about": about} | part | {"wiener": [{"S": 5, "zeta": 0.2, "PSNR": [1.0]}]}
+    document["sizes"] = [{"image": "coins", "side": 16, "method": "DPS", "seed": 0, "PSNR": 1.0}]
     path = tmp_path / "record.json"
     records.write(path, document)
     assert records.read(path) == json.loads(json.dumps(document))
-    records.write(tmp_path / "empty.json", document | {"cells": [], "differences": []})
-    assert record.load(tmp_path / "empty.json").cells == []
-    (tmp_path / "empty.json").unlink()
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     found = record.load(path)
-    assert found.zetas == {("digits", "deblurring", 5): 1.0}
     assert found.wiener_zetas == {5: 0.2}
-    assert found.weights["digits", "deblurring", 5, "dps"].tolist() == [1, 2, 3, 4, 5]
-    assert kit.means(found.cells, ["SSIM"]) == {
-        name: pytest.approx(row, rel=1e-4) for name, row in kit.means(cells, ["SSIM"]).items()
-    }
-    (direct,) = kit.compare(cells, "PSNR", "designed", "standard")
-    which = ("digits", "PSNR", "designed", "standard", (5, 10))
-    row = found.difference_rows(*which)["digits, deblurring"]
-    assert row == {5: pytest.approx(direct.crossed, rel=1e-3)}
-    (sets,) = kit.compare(cells, "gabor", "designed", "standard")
-    row = found.difference_rows("digits", "gabor", *which[2:])["digits, deblurring"]
-    assert row == {5: pytest.approx(sets.difference, rel=1e-3)}
-    assert found.difference_rows("photos", *which[1:]) == {}
+    key = ("digits", "denoising", 5)
+    assert found.tuned[(*key, "DDRM")] in study.ETAS
+    assert found.weights[(*key, "dps", "bounded", 0.0)].shape == (5,)
+    # The record's weights are those that made the cells: a run gives the same numbers again.
+    again = study.run_cells(
+        "digits", "denoising", (5,), ("bounded", "DDRM"), (0, 1), n=5, m=3,
+        tuned=found.tuned, weights=found.weights,
+    )  # fmt: skip
+    for metric in ("energy", "gabor"):
+        (direct,) = kit.compare(again, metric, "DDRM", "bounded")
+        recorded = kit.values(found.cells, metric)
+        assert recorded[5, "DDRM"].mean() == pytest.approx(direct.a.mean(), rel=1e-3)
+    (row,) = kit.compare(again, "energy", "bounded", "DDRM")
+    expected = found.difference(key[:2], 5, "energy", "bounded", "DDRM")
+    assert expected == pytest.approx(row.crossed, rel=1e-3)
+    with pytest.raises(ValueError, match="difference: the study has none"):
+        found.difference(key[:2], 7, "energy", "bounded", "DDRM")
     with pytest.raises(FileNotFoundError, match=r"python -m chapters\.posterior\.record"):
         record.load(tmp_path / "absent.json")
 
 
-def test_the_committed_record_has_the_rows_that_the_study_makes(cells):
+def test_a_record_of_other_networks_is_refused(tmp_path, part):
+    networks = record.digests() | {"digits8_seed0.safetensors": "0" * 64}
+    document = {"about": {"networks": networks}} | part | {"wiener": [], "sizes": []}
+    records.write(tmp_path / "record.json", document)
+    with pytest.raises(ValueError, match="other networks"):
+        record.load(tmp_path / "record.json")
+
+
+def test_a_finished_part_is_not_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "working", lambda: tmp_path)
+    made = []
+
+    def make():
+        made.append(1)
+        return {"rows": [{"a": len(made)}]}
+
+    for settings, expected in (({"n": 1}, 1), ({"n": 1}, 1), ({"n": 2}, 2)):
+        assert record.finished("part", settings, make)["rows"] == [{"a": expected}]
+
+
+def test_the_committed_record_has_the_rows_that_the_study_makes(part):
     found = records.read(paths.study("posterior", "restoration"))
-    assert list(found["cells"][0]) == list(record.cell_rows(cells)[0])
-    made = record.compared(cells, "PSNR", "designed", "standard")[0]
-    assert list(found["differences"][0]) == list(made)
+    for table in record.TABLES:
+        assert list(found[table][0]) == list(part[table][0]), table
     pairs = {(d["method"], d["other"]) for d in found["differences"]}
     assert pairs == set(record.PAIRS)
+    assert found["about"]["methods"] == {
+        name: [*method[:3], list(method.grid)] for name, method in study.METHODS.items()
+    }
