@@ -30,6 +30,9 @@ SIGMA_Y = {"photos": (0.3, 0.05), "digits": (0.5, 0.1)}
 KINDS = ("free", "bounded", "trimmed")
 TIKHONOV = 1e-4
 
+#: Iterations of a design per start: the last per cent of the model's distance is not worth more.
+MAX_ITER = 150
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -135,7 +138,7 @@ def designed_weights(
     if kind not in KINDS:
         raise ValueError(f"kind: got {kind!r}, expected one of {KINDS}")
     problem, alpha_bar = block_problem(data, name), ddpm_respaced(S)
-    options = {"zeta" if sampler == "diffpir" else "eta": noise}
+    options = {"zeta" if sampler == "diffpir" else "eta": noise, "max_iter": MAX_ITER}
     if kind == "trimmed":
         free = designed_weights(data, name, S, sampler, "free", noise)
         return _frozen(trimmed(problem, alpha_bar, free))

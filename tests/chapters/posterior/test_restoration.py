@@ -439,7 +439,7 @@ def test_validation_is_a_run_of_the_validation_split():
 def part():
     """A whole part of the study, small."""
     methods = ("DPS", "DPS, 1/‖r‖", "bounded", "bounded × c", "DDRM")
-    return record.part(("digits", "denoising"), (5,), methods, (5, 3), **QUICK)
+    return record.part(("digits", "deblurring"), (5,), methods, (5, 3), **QUICK)
 
 
 def test_a_part_holds_all_tables(part):
@@ -480,12 +480,12 @@ def test_record_round_trip(tmp_path, part):
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
     found = record.load(path)
     assert found.wiener_zetas == {5: 0.2}
-    key = ("digits", "denoising", 5)
+    key = ("digits", "deblurring", 5)
     assert found.tuned[(*key, "DDRM")] in study.ETAS
     assert found.weights[(*key, "dps", "bounded", 0.0)].shape == (5,)
     # The record's weights are those that made the cells: a run gives the same numbers again.
     again = study.run_cells(
-        "digits", "denoising", (5,), ("bounded", "DDRM"), (0, 1), n=5, m=3,
+        "digits", "deblurring", (5,), ("bounded", "DDRM"), (0, 1), n=5, m=3,
         tuned=found.tuned, weights=found.weights,
     )  # fmt: skip
     for metric in ("energy", "gabor"):
