@@ -68,7 +68,7 @@ lock:  ## write requirements.lock anew from requirements.in
 
 clean:  ## remove the rendered book and caches; finished runs in results/ stay
 	rm -rf _build results/site results/screenshots .pytest_cache .ruff_cache .hypothesis
-	find lib tests benchmarks notebooks -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
+	find lib tests benchmarks notebooks book -name __pycache__ -o -name .ipynb_checkpoints 2>/dev/null | xargs rm -rf
 
 distclean: clean  ## also remove finished runs and the environment
 	rm -rf results $(VENV)

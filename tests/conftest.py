@@ -109,11 +109,11 @@ if broken:
     raise RuntimeError("the planted fault")
 x = rng.standard_normal(n_draws)
 print(len(x), "draws")"""
-FIRST = 'ledger.record("forms", 3e-16, unit="rel.")\nledger.check("{name}-01")'
+FIRST = 'ledger.record("forms", 3e-16, unit="rel.")\nledger.check("{ids}1")'
 SECOND = """\
 ledger.record("mean", x.mean(), ci=(x.mean() - 0.1, x.mean() + 0.1), n=len(x))
 ledger.record("spread", x.std())
-ledger.check("{name}-02")"""
+ledger.check("{ids}2")"""
 TITLE = "(sec-demo)=\n# A demonstration\n\n```{glue} claims_glance\n```\n"
 
 
@@ -124,8 +124,14 @@ class Book:
     root: Path
 
     def add_chapter(self, name: str = "demo") -> Path:
-        document = json.loads(json.dumps(CLAIMS).replace("demo-0", f"{name}-0"))
-        self.write_yaml(f"data/{name}/claims.yaml", {"chapter": name, **document})
+        """Add a chapter with two claims; one called ``<chapter>_appendix`` as that chapter's appendix."""
+        chapter = name.removesuffix("_appendix")
+        ids = f"{name}-0" if name == chapter else f"{chapter}-1"
+        document = {"chapter": name, **json.loads(json.dumps(CLAIMS).replace("demo-0", ids))}
+        if name != chapter:
+            document |= {"appendix_of": chapter, "title": "A demonstration: appendix"}
+            del document["paper"]
+        self.write_yaml(f"data/{name}/claims.yaml", document)
         for profile, draws in (("smoke", 5), ("laptop", 10)):
             values = {"seed": 0, "profile": profile, "n_draws": draws, "scales": [1, 2]}
             self.write_yaml(f"data/{name}/{profile}.yaml", {**values, "wait": 0.0, "broken": False})
@@ -135,12 +141,15 @@ class Book:
             new(PARAMETERS, metadata={"tags": ["parameters"]}),
             new(SETUP.format(name=name)),
             new(WORK),
-            new(FIRST.format(name=name)),
-            new(SECOND.format(name=name)),
+            new(FIRST.format(ids=ids)),
+            new(SECOND.format(ids=ids)),
             new("ledger.glance()\nledger.table()"),
         ]
         contents = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
         entries = contents["parts"][0]["chapters"]
+        if name != chapter:
+            above = next(e for e in entries if e["file"] == f"notebooks/core/{chapter}")
+            entries = above.setdefault("sections", [])
         if {"file": f"notebooks/core/{name}"} not in entries:
             entries.append({"file": f"notebooks/core/{name}"})
         self.write_yaml("_toc.yml", contents)

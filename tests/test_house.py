@@ -13,6 +13,7 @@ import nbformat
 import pytest
 
 import diffbook
+from press import paths
 
 LIB = Path(diffbook.__file__).parents[1]
 HEAVY = ("torch", "scipy", "sklearn", "skimage", "matplotlib", "accelerate", "papermill")
@@ -127,12 +128,23 @@ def test_a_planted_violation_is_found(importer, source):
     assert faults({importer: source})
 
 
+def strange_rooms(slug: str, source: str) -> set[str]:
+    """Rooms that a notebook imports from and that are not its own; an appendix shares its chapter's."""
+    rooms = {name.split(".")[1] for name in imported(source) if name.startswith("chapters.")}
+    return rooms - {paths.chapter_of(slug)}
+
+
 def test_a_notebook_knows_its_own_room_only():
     for path in sorted((LIB.parent / "notebooks").rglob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         for cell in (c for c in cells if c.cell_type == "code"):
-            rooms = {n.split(".")[1] for n in imported(cell.source) if n.startswith("chapters.")}
-            assert rooms <= {path.stem}, f"{path.name} imports from {rooms - {path.stem}}"
+            assert strange_rooms(path.stem, cell.source) == set(), path.name
+
+
+def test_an_appendix_knows_the_room_of_its_chapter():
+    assert strange_rooms("spectral_appendix", "from chapters.spectral import figures") == set()
+    assert strange_rooms("spectral_appendix", "from chapters.posterior import figures")
+    assert strange_rooms("spectral", "from chapters.posterior import figures")
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:

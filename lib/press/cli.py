@@ -184,13 +184,17 @@ def record(chapter: str, profile: str) -> None:
     help="Check all files; fail if a fresh run in results/ has a worse verdict than recorded.",
 )
 def claims_(chapter: str | None, check: bool) -> None:
-    """Show the claims of the recorded runs with their verdicts."""
-    names = _chapters(chapter)
+    """Show the claims of the recorded runs with their verdicts; a chapter's with its appendix'."""
+    names = [page for name in _chapters(chapter) for page in paths.pages_of(name)]
+    names = list(dict.fromkeys(names))
     book = claims.load_book()
     for name in names:
         document = book[name] if name in book else claims.load(name)
         for manifest in manifests.of_chapter(name) or [None]:
             _print_claims(document, manifest)
+        if name != paths.chapter_of(name):
+            both = paths.chapter_of(name)
+            click.echo(f"{both} and {name} (laptop): {pages.tally(both)}")
     if check:
         _check(names, book)
 

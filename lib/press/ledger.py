@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from press.documents import nearest
-from press.judge import manifests, rule
+from press.judge import rule
 from press.judge.claims import load
 from press.judge.rule import Metric
 from press.show import verdicts
@@ -83,12 +83,10 @@ class Ledger:
     def table(self) -> Display:
         """Paper beside reproduction: all claims with what this run measured.
 
-        Runs recorded at other profiles are shown below this run's values. The output's metadata
-        holds every metric of the run, also those that no claim uses.
+        The output's metadata holds every metric of the run, also those that no claim uses.
         """
-        others = [m for m in manifests.of_chapter(self.chapter) if m["profile"] != self.profile]
         metadata = self._metadata(self.metrics)
-        return verdicts.paper_table(self.document, self.metrics, self.profile, others, metadata)
+        return verdicts.paper_table(self.document, self.metrics, self.profile, metadata)
 
     def glance(self, name: str = "claims_glance") -> None:
         """Store the short table of verdicts, and their count as ``claims_tally``, for `glue`.

@@ -5,10 +5,12 @@ environment variable. Functions, not constants: the variables may change while P
 
 A chapter has one key, its slug, which opens ``notebooks/<part>/<slug>.ipynb``,
 ``lib/chapters/<slug>/``, ``data/<slug>/`` and ``tests/chapters/<slug>/``. Order and parts come from
-``_toc.yml``.
+``_toc.yml``. A chapter may have an appendix: to the press a chapter of its own with the slug
+``<slug>_appendix``, which shares the chapter's code, tests, studies and reference values.
 """
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -54,18 +56,32 @@ def contents() -> dict[str, list[str]]:
     try:
         document = yaml.safe_load((root() / "_toc.yml").read_text("utf-8"))
         for part in document.get("parts", []):
-            files = [Path(entry["file"]) for entry in part.get("chapters", [])]
+            entries = [e for c in part.get("chapters", []) for e in (c, *c.get("sections", []))]
+            files = [Path(entry["file"]) for entry in entries]
             slugs = [file.name for file in files if file.parts[0] == "notebooks"]
             if slugs:
                 found[part["caption"]] = slugs
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"_toc.yml: no table of contents with parts: {error!r}") from error
+    for before, slug in pairwise(["", *(slug for slugs in found.values() for slug in slugs)]):
+        if chapter_of(slug) not in (slug, before):
+            raise ValueError(f"_toc.yml: {slug} must be a section of {chapter_of(slug)}")
     return found
 
 
 def chapters() -> list[str]:
     """Slugs of all chapters, in the book's order."""
     return [slug for slugs in contents().values() for slug in slugs]
+
+
+def chapter_of(slug: str) -> str:
+    """Slug of the chapter that a page belongs to: its own, or that of which it is the appendix."""
+    return slug.removesuffix("_appendix")
+
+
+def pages_of(slug: str) -> list[str]:
+    """Slugs of a chapter's pages: itself, and its appendix if it has one."""
+    return [page for page in chapters() if slug in (page, chapter_of(page))]
 
 
 def notebooks() -> Path:

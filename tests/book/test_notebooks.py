@@ -255,6 +255,6 @@ def test_chapter_refuses_bad_parameters(here, chapter, parameter, message):
 def test_code_in_solutions_runs(here, name):
     text = "\n".join(cell.source for cell in load(name).cells if cell.cell_type == "markdown")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert blocks
+    assert blocks or name != paths.chapter_of(name)
     for block in blocks:
         exec(compile(block, f"solution of {name}", "exec"), {})

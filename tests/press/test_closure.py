@@ -94,7 +94,7 @@ def test_a_comment_in_one_room_leaves_the_other_chapter_finished(
         book.edit_cell(slug, 2, f"from chapters.{slug} import study")
 
     def codes():
-        return {slug: manifests.inputs(slug, "smoke", {})["code"] for slug in ("one", "two")}
+        return {slug: manifests.inputs(slug, {})["code"] for slug in ("one", "two")}
 
     before = codes()
     path = lib / changed

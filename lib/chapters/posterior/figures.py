@@ -27,7 +27,7 @@ FREQUENCY = "frequency (cycles per signal)"
 
 # What becomes of a frequency, by its information rho: name, colour and hatch.
 _FATES = (("passed", COLORS["DiffPIR"], ""), ("restored", COLORS["ALD"], ""), ("lost", GREY, "///"))
-_PARTS = {"bias": (GREY, "///"), "gain": (COLORS["DPS"], ""), "std": (COLORS["ALD"], "")}
+_PARTS = {"bias": (GREY, "///"), "gain": (COLORS["DPS"], ""), "spread": (COLORS["ALD"], "")}
 
 
 def one_frequency(frequency: ArrayLike, lam: ArrayLike, lam_p: ArrayLike, rho: ArrayLike) -> Figure:
@@ -37,12 +37,12 @@ def one_frequency(frequency: ArrayLike, lam: ArrayLike, lam_p: ArrayLike, rho: A
     for name, value in {"lam": lam, "lam_p": lam_p}.items():
         vector(name, value, x.size)
     rho = _share("rho", rho, x.size)
-    fig, axes = panels(2, 1, (7.2, 5.5), sharex=True, heights=[1.5, 1.1])
+    fig, axes = panels(2, 1, (7.2, 4.7), sharex=True, heights=[1.5, 1.1])
     top, bottom = axes.flat
     every = sparse(x.size, 12)
     top.plot(x, lam, label="prior λ", markevery=every, **style("prior"))
     top.plot(x, lam_p, label="posterior λₚ", markevery=every, **style("ideal"))
-    top.set(yscale="log", ylabel="variance\n(units of the data squared)")
+    top.set(yscale="log", ylabel="variance\n(data squared)")
     bottom.plot(x, rho, color=COLORS["DPS"])
     for edge in (0.1, 0.9):
         bottom.axhline(edge, color=INK, linewidth=1, linestyle=(0, (2, 2)))
@@ -85,7 +85,7 @@ def transfer_of_methods(
         checked = {k: vector(f"{name}[{k!r}]", _real(v), x.size) for k, v in curves.items()}
         rows.append((vector(f"target_{name}", _real(target), x.size), checked))
     names = ["target", *spread]
-    fig, axes = panels(2, 1, (7.2, 6.0 + room(names)), sharex=True)
+    fig, axes = panels(2, 1, (7.2, 4.9 + room(names)), sharex=True)
     for ax, (target, curves) in zip(axes.flat, rows, strict=True):
         ax.plot(x, target, color=GREY, linewidth=6, alpha=0.45, label="target",
                 solid_capstyle="butt")  # fmt: skip
@@ -109,7 +109,7 @@ def _real(value: ArrayLike) -> NDArray[np.float64]:
 
 
 def decomposition(frequency: ArrayLike, parts: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
-    """Draw bias, gain and std of the loss over frequency, stacked, one panel per method."""
+    """Draw bias, gain and spread of the loss over frequency, stacked, one panel per method."""
     x = vector("frequency", frequency)
     for method, group in filled(parts).items():
         if set(group) != set(_PARTS):
@@ -119,7 +119,7 @@ def decomposition(frequency: ArrayLike, parts: Mapping[str, Mapping[str, ArrayLi
                 raise ValueError(f"parts[{method!r}][{name!r}] must not be negative.")
     columns = min(2, len(parts))
     rows = -(-len(parts) // columns)
-    fig, axes = panels(rows, columns, (7.2, 1.2 + 2.3 * rows), sharex=True)
+    fig, axes = panels(rows, columns, (7.2, 1.1 + 1.9 * rows), sharex=True)
     for ax, (method, group) in zip(axes.flat, parts.items(), strict=False):
         base = np.zeros(x.size)
         for name, (color, hatch) in _PARTS.items():
@@ -184,7 +184,7 @@ def coverage(
         k: np.stack([_share(f"measured[{k!r}]", part, at.size) for part in v])
         for k, v in measured.items()
     }
-    fig, axes = panels(2, 1, (7.2, 5.6 + room(arrays)), sharex=True, heights=[1.3, 1])
+    fig, axes = panels(2, 1, (7.2, 4.6 + room(arrays)), sharex=True, heights=[1.3, 1])
     for ax, less in zip(axes.flat, (0.0, 1.0), strict=True):
         ax.plot([0, 100], [0, 100 * (1 - less)], color=INK, linewidth=1.2, zorder=1)
         for key, value, look in distinct(arrays):

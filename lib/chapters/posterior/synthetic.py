@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook import inverse, schedules
-from diffbook.inverse import gains
+from diffbook.inverse import gains, rules
+from diffbook.inverse.design import METHODS
 from diffbook.inverse.filters import Steps, compose
 from diffbook.inverse.operators import gaussian_transfer
 from diffbook.inverse.problem import Problem
@@ -54,17 +56,6 @@ def standard_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]
         "DDNM+": gains.ddnm_plus(problem, alpha_bar, rcond=1e-17),
         "DDRM": gains.ddrm(problem, alpha_bar, rcond=1e-17),
         "DiffPIR, 7": gains.diffpir(problem, alpha_bar, np.full(S, 7.0)),
-    }
-
-
-def other_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]:
-    """Return methods that the table leaves out: they need a rank, or are not meant for blurs."""
-    weight = inverse.reference(problem, alpha_bar)
-    return {
-        "DPS, eta = 0.5": gains.dps(problem, alpha_bar, weight, eta=0.5),
-        "DDNM": gains.ddnm(problem, alpha_bar, rcond=0.05),
-        "ALD": gains.ald(problem, alpha_bar, np.ones(len(weight))),
-        "MCG": gains.mcg(problem, alpha_bar, weight, rcond=0.05),
     }
 
 
@@ -123,45 +114,81 @@ def normalised_w2(problem: Problem, S: int, zeta: float) -> float:
     return w2(problem, ab, gains.dps(problem, ab, inverse.dps_normalised(problem, ab, zeta)))
 
 
-def start_spread(family: Mapping[int, inverse.WeightDesign]) -> float:
-    """Worst objective that a deterministic start reached, over the best of all starts."""
-    return max(
-        value / design.objective
-        for design in family.values()
-        for start, value, _ in design.starts
-        if start in ("reference", "normalised")
-    )
+def held_out(n: int, seed: int = 0) -> list[Problem]:
+    """Draw deblurring problems that nothing was tuned on: exponent, width and noise at random."""
+    rng, found = np.random.default_rng([seed, 9]), []
+    for _ in range(n):
+        beta, width, noise = rng.uniform((0.5, 0.3, np.log(0.02)), (2.5, 3.0, np.log(0.5)))
+        h = gaussian_transfer(64, width, 0.7)
+        found.append(inverse.make_problem(GaussianPrior.inverse_f(64, beta), h, np.exp(noise)))
+    return found
+
+
+def gain_over_rule(problem: Problem, S: int, method: inverse.Method = "dps") -> float:
+    """How many times closer a design is than the method's own rule with its best single number."""
+    small, ab = inverse.merged(problem), schedules.ddpm_respaced(S)
+    if method == "dps":
+        searches = (inverse.best_normalised, inverse.best_constant)
+        rule = min(search(small, ab)[1] for search in searches)
+    else:
+        run = METHODS[method]
+        base = gains.pigdm_published(ab) if method == "pigdm" else np.ones(S)
+        rule = rules.search(lambda c: w2(small, ab, run(small, ab, c * base)), 1e-3, 1e3, 61, 1e-6)[
+            1
+        ]
+    return rule / inverse.design_weights(small, ab, method).objective
+
+
+def default_over_wide(problem: Problem, alpha_bar: ArrayLike, n: int, seed: int = 0) -> float:
+    """Objective of the default design over the best of `n` random starts and its own."""
+    wide = {"n_random": n, "rng": np.random.default_rng([seed, 2])}
+    found = [inverse.design_weights(problem, alpha_bar, **more) for more in ({}, wide)]
+    return found[0].objective / found[1].objective
+
+
+def over_noise(
+    problem: Problem, S: int, method: inverse.Method, shares: Sequence[float], **kwargs: Any
+) -> list[float]:
+    """``E_y W2^2`` designed for each share of fresh noise, each also started from the one before."""
+    option = "zeta" if method == "diffpir" else "eta"
+    found, starts, ab = [], {}, schedules.ddpm_respaced(S)
+    for share in shares:
+        best = inverse.design_weights(
+            problem, ab, method, starts=starts, **{option: share}, **kwargs
+        )
+        starts = {"before": best.weights}
+        found.append(best.objective)
+    return found
+
+
+def switched_off(
+    problem: Problem, alpha_bar: ArrayLike, design: inverse.WeightDesign
+) -> list[tuple[float, int]]:
+    """Objective of every random start's end, best first, and how many of its weights are off.
+
+    That is, at the lower end of the search although the objective still falls towards zero.
+    """
+    found = []
+    for _, value, theta in (s for s in design.starts if s[0].startswith("random")):
+        low = np.log(theta / design.reference) < inverse.BOX[0] + 0.1
+        _, grad = inverse.objective_and_grad(problem, alpha_bar, theta)
+        found.append((value, int(np.sum(low & (grad > 0)))))
+    return sorted(found)
 
 
 def basin_designs(
     problems: Mapping[str, Problem], alpha_bar: ArrayLike, n: int, seed: int = 0
 ) -> dict[str, inverse.WeightDesign]:
-    """Design DPS weights for the three problems from many random starts, and for A regularised."""
+    """Design DPS weights for the three problems from many random starts, and for A bounded."""
     rng = np.random.default_rng([seed, 1])
     free = {"A: deblurring": "A", "B: denoising": "B", "C: strong blur": "C"}
     found = {
         label: inverse.design_weights(problems[name], alpha_bar, n_random=n, rng=rng)
         for label, name in free.items()
     }
-    found["A, regularised"] = inverse.design_weights(
+    found["A, bounded"] = inverse.design_weights(
         problems["A"], alpha_bar, n_random=n, rng=rng, cap="no-overshoot", tikhonov=1e-3
     )
-    return found
-
-
-def random_ends(design: inverse.WeightDesign) -> Array:
-    """Objectives that the random starts of a design reached, sorted."""
-    return np.sort([value for start, value, _ in design.starts if start.startswith("random")])
-
-
-def distinct_minima(
-    design: inverse.WeightDesign, count: int = 3, gap: float = 0.01
-) -> list[tuple[Array, float]]:
-    """Best local minima of a design whose objectives differ by more than `gap`: (weights, value)."""
-    found: list[tuple[Array, float]] = []
-    for _, value, theta in sorted(design.starts, key=lambda item: item[1]):
-        if len(found) < count and (not found or value > (1.0 + gap) * found[-1][1]):
-            found.append((theta, value))
     return found
 
 
@@ -207,17 +234,4 @@ def design_table(
         )
         for name, problem in problems.items()
         for method in methods
-    }
-
-
-def reference_table() -> dict[str, dict[str, Array]]:
-    """Return the values of an earlier, independent computation of `method_table`."""
-    import yaml
-
-    from press import paths
-
-    text = paths.reference("posterior", "methods").read_text("utf-8")
-    return {
-        problem: {name: np.array(values) for name, values in rows.items()}
-        for problem, rows in yaml.safe_load(text).items()
     }

@@ -1,8 +1,8 @@
 """Deblurring of photographs with the Wiener denoiser: what the closed forms predict, and what comes out.
 
 The denoiser is linear, so the mean squared error of a guided sampler needs of the images only their
-mean and their power spectrum: the prediction holds for photographs, which are not Gaussian at all.
-Training and test patches come from different tiles.
+mean and their power spectrum, which are those of the training patches. Test patches come from other
+tiles.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from diffbook.schedules.families import ddpm_respaced
 from diffbook.threads import one_thread_each
 
 STEPS = (5, 10, 25, 50, 100)
-METHODS = ("designed", "tuned", "zeta' = 1", "zeta' = 0.3")
+METHODS = ("free", "tuned", "zeta' = 1", "zeta' = 0.3")
 
 #: Values of zeta' among which the rule zeta'/|r| is tuned, on validation patches.
 GRID = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -70,18 +70,9 @@ def deblur(case: Setting, x_T: NDArray, S: int, y: NDArray, weights: Any) -> NDA
     ).sample  # fmt: skip
 
 
-def predicted_mse(
-    case: Setting, alpha_bar: NDArray, weights: NDArray, x0: NDArray
-) -> NDArray[np.float64]:
-    """Predict the squared error of DPS on every image (n,), its mean over all noise."""
-    # The output is D1 z + D2 mu0 + D3 (h x0 + n): no moment of the images beyond the second matters.
-    problem = case.problem
-    found = compose(problem, alpha_bar, gains.dps(problem, alpha_bar, weights))
-    spectrum = np.fft.fft2(x0, norm="ortho").reshape(len(x0), -1)
-    through = found.D3 * problem.h - 1.0
-    error = (found.D2 + through) * problem.mu0 + through * (spectrum - problem.mu0)
-    noise = np.sum(found.V + np.abs(found.D3) ** 2 * case.sigma_y**2)
-    return np.sum(np.abs(error) ** 2, axis=1) + noise
+def predicted_mse(case: Setting, alpha_bar: NDArray, weights: NDArray) -> float:
+    """Mean squared error of DPS as the training spectrum has it, no test image being seen."""
+    return compose(case.problem, alpha_bar, gains.dps(case.problem, alpha_bar, weights)).mse
 
 
 def tune(
@@ -105,8 +96,8 @@ def tune(
 def rules(case: Setting, S: int, zeta: float) -> dict[str, tuple[object, NDArray]]:
     """Weights of every method: what the sampler takes, and the array (S,) for the prediction."""
     alpha_bar, small = ddpm_respaced(S), merged(case.problem)
-    designed = design_weights(small, alpha_bar, "dps", n_bins=128).weights
-    found = {"designed": (designed, designed)}
+    free = design_weights(small, alpha_bar, "dps", n_bins=128).weights
+    found = {"free": (free, free)}
     for name, value in (("tuned", zeta), ("zeta' = 1", 1.0), ("zeta' = 0.3", 0.3)):
         mean_field = inverse.dps_normalised(small, alpha_bar, value)
         found[name] = (published.normalised(value), mean_field)
@@ -140,7 +131,7 @@ def wiener_cells(
             "SSIM": ssim(x, x0),
             "consistency": consistency(x, y, case.operator, case.sigma_y),
             "MSE": np.sum((x - x0) ** 2, axis=(1, 2)),
-            "predicted MSE": predicted_mse(case, ddpm_respaced(S), array, x0),
+            "predicted MSE": np.full(n, predicted_mse(case, ddpm_respaced(S), array)),
         }
         return [Cell(S, method, metric, k, value) for metric, value in found.items()]
 
@@ -181,3 +172,15 @@ def difference(
     # Patches of different seeds are different, so every pair is a repetition of its own.
     table = values(cells, metric)
     return paired_ci(table[a].ravel(), table[b].ravel())
+
+
+def pictures(
+    case: Setting, rows: Mapping[str, tuple[int, str]], which: Sequence[int], seed: int = 0
+) -> dict[str, NDArray]:
+    """Test patches, what was measured, the Wiener filter, and one sample for each (S, method)."""
+    x0 = images("photos", "test", max(which) + 1, case.prior.shape[0])[list(which)]
+    noise = [initial_noise(noise_seeds(seed, 0, len(x0), i), case.prior.shape) for i in (0, 1)]
+    y = inverse.measure(case.operator, x0, case.sigma_y, noise[0])
+    found = {"original": x0, "measured": y, "Wiener": posterior_mean(case, y)}
+    used = {name: rules(case, S, 1.0)[method][0] for name, (S, method) in rows.items()}
+    return found | {n: deblur(case, noise[1], rows[n][0], y, w) for n, w in used.items()}

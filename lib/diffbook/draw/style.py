@@ -66,6 +66,8 @@ _TABLE: dict[str, tuple[str, Any, str]] = {
     "map": (_BLACK, (0, (2, 1.5)), "^"),
     "DPS": (_BLUE, (0, (6, 2)), ">"),
     "DPS designed": (_BLUE, "-", "^"),
+    "DPS free": (_BLUE, "-", "<"),
+    "DPS bounded": (_SKY, (0, (5, 1)), "d"),
     "DPS tuned": (_ORANGE, (0, (5, 1.5, 1, 1.5)), "s"),
     "DPS trimmed": (_PURPLE, (0, (1, 1.2)), "v"),
     "DPS standard": (GREY, (0, (2, 1.5)), "D"),
@@ -77,8 +79,6 @@ _TABLE: dict[str, tuple[str, Any, str]] = {
     "DDNM+": (_PURPLE, (0, (2, 1.5)), "h"),
     "DDRM": (_PURPLE, (0, (5, 1.5, 1, 1.5)), "H"),
     "ALD": (_ORANGE, (0, (6, 2)), "o"),
-    "MCG": (_SKY, (0, (2, 1.5)), "P"),
-    "regularised": (_VERMILLION, "-", "d"),
 }
 
 

@@ -56,7 +56,21 @@ def load_file(path: Path) -> dict[str, Any]:
             raise ValueError(f"{where}: claim id {claim['id']} is used twice")
         seen.add(claim["id"])
         _check_conditions(claim, where)
-    return document
+    return _with_paper(document, where)
+
+
+def _with_paper(document: dict[str, Any], where: str) -> dict[str, Any]:
+    """Give the appendix of a chapter the facts of the chapter's paper."""
+    slug, named = document["chapter"], document.get("appendix_of")
+    chapter = paths.chapter_of(slug)
+    expected = chapter if chapter != slug else None
+    if named != expected:
+        raise ValueError(f"{where}: appendix_of is {named!r}, expected {expected!r} for {slug!r}")
+    if named is None:
+        return document
+    if "paper" in document:
+        raise ValueError(f"{where}: paper: its facts stand in data/{named}/claims.yaml alone")
+    return {**document, "paper": load(named)["paper"]}
 
 
 def load(chapter: str) -> dict[str, Any]:

@@ -31,19 +31,17 @@ def data_files(slug: str, parameters: Mapping[str, Any]) -> list[Path]:
 
 
 def inputs(
-    slug: str, profile: str, parameters: Mapping[str, Any], sources: Iterable[Path] = ()
+    slug: str, parameters: Mapping[str, Any], sources: Iterable[Path] = ()
 ) -> dict[str, str]:
     """Digests of everything that a run depends on, by kind.
 
     Of our code that is the import closure of the notebook; `sources` are the files of code that its
-    parameters name. The claims and the manifests of other profiles are inputs because the chapter
-    displays them.
+    parameters name. The claims are inputs because the chapter displays them.
     """
     notebook = documents.read_notebook(paths.notebook(slug))
-    room = paths.room(slug)
+    room = paths.room(paths.chapter_of(slug))
     code = closure.files(c.source for c in notebook.cells if c.cell_type == "code")
     studies = [*room.glob("studies/*.json"), *room.glob("reference/*.yaml")]
-    others = [path for path in room.glob("runs/*.json") if path.stem != profile]
     return {
         "notebook": documents.digest_notebook(notebook),
         "parameters": _digest(parameters),
@@ -53,7 +51,6 @@ def inputs(
         "networks": digest_files(networks(slug), paths.root()),
         "studies": digest_files(studies, paths.root()),
         "claims": digest_files([paths.claims(slug)], paths.root()),
-        "recorded": digest_files(others, paths.root()),
         "packages": _digest(machine.packages()),
     }
 

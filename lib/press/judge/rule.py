@@ -3,7 +3,7 @@
 import numbers
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from operator import eq, ge, gt, le, lt
 from typing import Any
@@ -94,9 +94,15 @@ def worse(recorded: Mapping[str, str], fresh: Mapping[str, str]) -> dict[str, tu
 
 def tally(document: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
     """One line that counts the verdicts, those of the paper's claims and those of ours apart."""
-    found, parts = verdicts(document, metrics), []
+    return total([(document, metrics)])
+
+
+def total(pages: Iterable[tuple[Mapping[str, Any], Mapping[str, Metric]]]) -> str:
+    """`tally` over several pages: documents of claims, each with the metrics of its own run."""
+    claims = [(claim, metrics) for document, metrics in pages for claim in document["claims"]]
+    parts = []
     for origin, words in (("paper", "the paper's"), ("beyond", "ours")):
-        group = [found[c["id"]] for c in document["claims"] if c["origin"] == origin]
+        group = [claim_verdict(c, metrics) for c, metrics in claims if c["origin"] == origin]
         counts = [f"{group.count(v)} {v}" for v in VERDICTS if v in group]
         if group:
             parts.append(f"{words} {len(group)}: {', '.join(counts)}")

@@ -110,6 +110,6 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     folder = paths.working() / chapter / (label if changed else profile)
     values |= changed
     named = [source_file(known[name], value) for name, value in values.items() if known[name].base]
-    inputs = manifests.inputs(chapter, profile, values, [path for path in named if path])
+    inputs = manifests.inputs(chapter, values, [path for path in named if path])
     recover(folder)
     return Plan(chapter, profile, values, changed, folder, inputs)

@@ -13,6 +13,7 @@ from press.run import execution, safety
 from press.show import pages
 
 _SOURCES = ("_config.yml", "_toc.yml", "README.md", "CHANGELOG.md", "book", "notebooks", "data")
+_IGNORED = shutil.ignore_patterns(".*", "__pycache__")
 _STRICT = ["-n", "-W", "--keep-going", "-q"]
 
 
@@ -25,7 +26,7 @@ def stage(target: Path, done: list[execution.Run]) -> None:
     for name in _SOURCES:
         source = paths.root() / name
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns(".*"))
+            shutil.copytree(source, target / name, ignore=_IGNORED)
         elif source.is_file():
             shutil.copy2(source, target / name)
     for run in done:

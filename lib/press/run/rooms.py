@@ -7,7 +7,7 @@ from pathlib import Path
 from press import closure, paths
 from press.documents import write_text
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(?<!_appendix)")
 
 
 def make(slug: str, part: str) -> list[Path]:
@@ -18,7 +18,9 @@ def make(slug: str, part: str) -> list[Path]:
     """
     for name, value in (("slug", slug), ("part", part)):
         if not _NAME.fullmatch(value):
-            raise ValueError(f"{name}: got {value!r}, expected lower-case letters, digits and '_'")
+            raise ValueError(
+                f"{name}: got {value!r}, expected lower-case letters, digits and '_', and no appendix"
+            )
     root = paths.root()
     code = root / "lib" if (root / "lib").is_dir() else closure.LIB
     places = {

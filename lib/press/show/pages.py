@@ -3,7 +3,7 @@
 import html
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _raw(display: Display) -> str:
 
 
 def scoreboard() -> str:
-    """Text of the scoreboard page: a section a part of the book, a table a chapter."""
+    """Text of the scoreboard page: a section a part of the book, a table a chapter or appendix."""
     book = claims.load_book()
     runs = {slug: manifests.of_chapter(slug) for slug in book}
     recorded = runs_table(book, [run for found in runs.values() for run in found])
@@ -100,36 +100,52 @@ def scoreboard() -> str:
     for caption, slugs in paths.contents().items():
         parts.append(f"## {caption}")
         for slug in (slug for slug in slugs if slug in book):
-            title, found = book[slug]["title"], _raw(claims_table(slug, book[slug], runs[slug]))
-            parts += [f"### {title}", found]
+            level = "###" if slug == paths.chapter_of(slug) else "####"
+            parts.append(f"{level} {book[slug]['title']}")
+            if len(paths.pages_of(slug)) > 1:
+                parts.append(f"The chapter with its appendix: {tally(slug)}.")
+            parts.append(_raw(claims_table(slug, book[slug], runs[slug])))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _tally(slug: str) -> str:
-    """Verdicts of a chapter's run at its own profile, in words."""
-    return rule.tally(claims.load(slug), metrics_of(manifests.recorded(slug, "laptop")))
+def tally(slug: str) -> str:
+    """Verdicts of a chapter's runs at its own profile, page and appendix together, in words."""
+    return rule.total(
+        (claims.load(page), metrics_of(manifests.recorded(page, "laptop")))
+        for page in paths.pages_of(slug)
+    )
+
+
+def _lists() -> Iterator[tuple[dict[str, Any], list[Path]]]:
+    """Every chapter's claims file, with the notebooks of its page and its appendix."""
+    for slug, document in claims.load_book().items():
+        if slug == paths.chapter_of(slug):
+            yield document, [paths.notebook(page) for page in paths.pages_of(slug)]
 
 
 def readme_list() -> str:
     """Table of chapters for README."""
     rows = ["| | chapter | paper | what the chapter does | verdicts |", "|---|---|---|---|---|"]
-    for number, (slug, document) in enumerate(claims.load_book().items(), 1):
+    for number, (document, notebooks) in enumerate(_lists(), 1):
         paper = document["paper"]
         surnames = ", ".join(name.rsplit(" ", 1)[-1] for name in paper["authors"])
         where = f"{surnames} {paper['year']}"
         if "arxiv" in paper:
             where += f", [arXiv {paper['arxiv']}](https://arxiv.org/abs/{paper['arxiv']})"
-        link = f"[{document['title']}]({paths.relative(paths.notebook(slug))})"
-        rows.append(f"| {number} | {link} | {where} | {document['summary']} | {_tally(slug)} |")
+        names = zip((document["title"], "appendix"), notebooks, strict=False)
+        links = ", ".join(f"[{name}]({paths.relative(path)})" for name, path in names)
+        found = tally(document["chapter"])
+        rows.append(f"| {number} | {links} | {where} | {document['summary']} | {found} |")
     return "\n".join(rows)
 
 
 def landing_list() -> str:
     """Definition list of chapters for the landing page."""
     entries = []
-    for slug, document in claims.load_book().items():
-        page = paths.relative(paths.notebook(slug)).removesuffix(".ipynb")
-        entries.append(f"{{doc}}`/{page}`\n: {document['summary']}\n  *{_tally(slug)}.*")
+    for document, notebooks in _lists():
+        page, *more = (paths.relative(path).removesuffix(".ipynb") for path in notebooks)
+        found = f"{{doc}}`/{page}`\n: {document['summary']}\n  *{tally(document['chapter'])}.*"
+        entries.append(found + "".join(f"\n  With {{doc}}`/{appendix}`." for appendix in more))
     return "\n\n".join(entries)
 
 

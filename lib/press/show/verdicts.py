@@ -6,12 +6,11 @@ a scope, and sit in a scrollable region, so a phone shows them without a page th
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from press.judge import rule
-from press.judge.manifests import metrics_of
-from press.judge.rule import NOT_TRIED, REPRODUCED, Metric
+from press.judge.rule import REPRODUCED, Metric
 from press.show.tables import DASH, Cell, Display, digits, inline_html, number_html, table
 
 SIGNS = {"<=": "≤", "<": "<", ">=": "≥", ">": ">", "==": "="}
@@ -146,29 +145,13 @@ def with_note(cell: Cell, note: str) -> Cell:
     return Cell(markup, f"{cell.text} | {note}")
 
 
-def _other_runs(claim: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    cells = []
-    for manifest in others:
-        metrics = metrics_of(manifest)
-        verdict = rule.claim_verdict(claim, metrics)
-        if verdict == NOT_TRIED:
-            continue
-        text = measured_text(claim, metrics, exact=True)
-        name = manifest["profile"]
-        shown = f"{html.escape(name)}: {_named_html(text)} {badge(verdict)}"
-        markup = f'<div class="db-other">{shown}</div>'
-        cells.append(Cell(markup, f" | {name}: {text} ({verdict})"))
-    return cells
-
-
 def paper_table(
     document: Mapping[str, Any],
     metrics: Mapping[str, Metric],
     profile: str,
-    others: Sequence[Mapping[str, Any]] = (),
     metadata: dict[str, Any] | None = None,
 ) -> Display:
-    """Paper beside reproduction, one row per claim of a chapter; manifests of other profiles below."""
+    """Paper beside reproduction, one row per claim of a chapter."""
     rows = []
     for claim in document["claims"]:
         verdict = rule.claim_verdict(claim, metrics)
@@ -176,7 +159,6 @@ def paper_table(
         why = f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
         measured = with_note(measured_cell(claim, metrics, exact=False), why)
         statement = with_note(Cell.of(claim["statement"]), claim["place"])
-        measured = Cell.join([measured, *_other_runs(claim, others)])
         rows.append([verdict_cell(claim, verdict), statement, Cell.of(reported(claim)), measured])
     head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
     shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")

@@ -17,7 +17,7 @@ LAM = 1.0 / (1.0 + (F / 0.05) ** 2)
 H = np.exp(-0.5 * (2 * np.pi * F * 1.5) ** 2)
 S_Y = H**2 * LAM + 0.01
 K, RHO, LAM_P = LAM * H / S_Y, H**2 * LAM / S_Y, LAM * 0.01 / S_Y
-PARTS = {"bias": 0.01 * LAM, "gain": 0.1 * LAM * RHO, "std": 0.05 * LAM}
+PARTS = {"bias": 0.01 * LAM, "gain": 0.1 * LAM * RHO, "spread": 0.05 * LAM}
 LEVELS = np.linspace(0, 1, 21)
 SHARE = np.linspace(0, 1, 11)
 BEST = (6.5 + 4.0 * (1 - SHARE) ** 2, 4.0 * SHARE**2)
@@ -195,8 +195,8 @@ def test_mismatch_shows_both_panels():
         (lambda: figures.decomposition(F, {}), "nothing to draw"),
         (lambda: figures.decomposition(F, {"a": {"bias": LAM}}), r"parts\['a'\] must have"),
         (
-            lambda: figures.decomposition(F, {"a": {**PARTS, "std": -LAM}}),
-            r"parts\['a'\]\['std'\] must not be negative",
+            lambda: figures.decomposition(F, {"a": {**PARTS, "spread": -LAM}}),
+            r"parts\['a'\]\['spread'\] must not be negative",
         ),
         (
             lambda: figures.perception_distortion(POINTS, BEST, {"DPS": ([1, 2], [1])}),

@@ -4,14 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-from chapters.posterior import gallery, mismatch, record, sizes, tasks, wiener
+from chapters.posterior import gallery, mismatch, record, sizes, tasks
 from chapters.posterior import restoration as study
 from diffbook import inverse
 from diffbook.inverse.blocks import design as block_design
 from diffbook.inverse.blocks.chain import Chain
-from diffbook.inverse.exact import gaussian_vjp
 from diffbook.metrics import cells as kit
 from diffbook.metrics.restoration import consistency, energy_score, psnr, spread_over_error
 from diffbook.schedules.families import ddpm_respaced
@@ -241,78 +239,6 @@ def test_cached_arrays_cannot_be_changed():
             array[0] = 0.0
 
 
-# --- Wiener denoiser ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def case():
-    return wiener.setting(16, 1.0, 0.1, 2000)
-
-
-def test_closed_form_jacobian_is_that_of_autograd(case):
-    x, v = (torch.as_tensor(RNG(i).standard_normal((3, 16, 16))) for i in (0, 1))
-    x.requires_grad_(True)
-    (g,) = torch.autograd.grad((case.prior.denoise(x, 0.3) * v).sum(), x)
-    got = gaussian_vjp(case.prior)(x.detach().numpy(), 0.3, v.numpy())
-    np.testing.assert_allclose(got, g.numpy(), atol=1e-12)
-
-
-@pytest.mark.parametrize("alpha_bar", [ddpm_respaced(5), np.array([1.0, 0.9, 0.5])])
-def test_predicted_error_is_the_mean_over_noise(case, alpha_bar):
-    """One photograph, 4,000 noises: the measured squared error is the predicted one.
-
-    The second schedule ends far from pure noise, where the mean of the start matters as well.
-    """
-    from diffbook.inverse import published
-    from diffbook.samplers.protocol import initial_noise
-
-    n, weights = 4000, np.full(len(alpha_bar) - 1, 0.1)
-    x0 = tasks.images("photos", "validation", 1)
-    noise = (initial_noise(range(i * n, (i + 1) * n), (16, 16)) for i in (0, 1))
-    y = inverse.measure(case.operator, np.repeat(x0, n, axis=0), case.sigma_y, next(noise))
-    x = published.dps(
-        case.prior.denoise, next(noise), alpha_bar, y=y, operator=case.operator,
-        sigma_y=case.sigma_y, weights=weights, vjp=gaussian_vjp(case.prior),
-    ).sample  # fmt: skip
-    error = np.sum((x - x0) ** 2, axis=(1, 2))
-    (predicted,) = wiener.predicted_mse(case, alpha_bar, weights, x0)
-    assert abs(error.mean() - predicted) < 4 * error.std() / np.sqrt(n)
-    assert error.std() / np.sqrt(n) < 0.01 * predicted
-
-
-def test_posterior_mean_is_the_dense_formula(case):
-    y = RNG(3).standard_normal((2, 16, 16))
-    H, cov = inverse.matrix(case.operator), case.prior.covariance()
-    gain = cov @ H.T @ np.linalg.inv(H @ cov @ H.T + case.sigma_y**2 * np.eye(256))
-    mu = case.prior.mu0.ravel()
-    expected = mu + (y.reshape(2, -1) - H @ mu) @ gain.T
-    np.testing.assert_allclose(
-        wiener.posterior_mean(case, y).reshape(2, -1), expected, rtol=1e-6, atol=1e-8
-    )
-
-
-def test_wiener_cells_and_agreement(case):
-    found = wiener.wiener_cells(case, {5: 0.3}, n=30, seeds=(0, 1))
-    assert len(found) == 2 * len(wiener.METHODS) * 5
-    predicted, measured = wiener.agreement(found, "designed")[5]
-    assert measured == pytest.approx(predicted, rel=0.03)
-    quality, error = (kit.values(found, metric) for metric in ("PSNR", "MSE"))
-    np.testing.assert_array_equal(quality[5, "tuned"], quality[5, "zeta' = 0.3"])
-    assert quality[5, "designed"][0].mean() > quality[5, "tuned"][0].mean()
-    assert not np.allclose(*error[5, "designed"])
-    gap = wiener.difference(found, (5, "designed"), (5, "tuned"), "PSNR")
-    assert gap[0] == pytest.approx((quality[5, "designed"] - quality[5, "tuned"]).mean())
-    levels = wiener.bounds(case, 40)
-    assert levels["Wiener"] > levels["measurement"]
-
-
-def test_wiener_tuning(case):
-    """Values of one batch do not influence each other, and both extremes are bad."""
-    quality = wiener.tune(case, 5, n=10, grid=(0.02, 1.0, 20.0))
-    assert np.argmax(quality) == 1
-    np.testing.assert_allclose(wiener.tune(case, 5, n=10, grid=(1.0,)), quality[1])
-
-
 # --- galleries, diagnostics -----------------------------------------------------------------------
 
 
@@ -353,17 +279,6 @@ def test_the_rule_grows_with_the_side_only_where_it_says_so(monkeypatch):
         x, _ = sizes.deblurred(image, 32, method, 0, {"DPS": 0.5, "DDRM": 0.85})
         assert x.shape == (1, 32, 32)
     assert used == [((1, 32, 32), 0.5), ((1, 32, 32), 1.0), ((1, 32, 32), None)]
-
-
-def test_wiener_gallery_spreads_like_its_closed_form(case):
-    from diffbook.inverse import gains
-    from diffbook.inverse.filters import compose
-
-    found = gallery.wiener_gallery(case, 5, "designed", 1.0, which=(0, 1), draws=50)
-    weights = wiener.rules(case, 5, 1.0)["designed"][1]
-    problem = case.problem
-    V = compose(problem, ddpm_respaced(5), gains.dps(problem, ddpm_respaced(5), weights)).V
-    assert np.mean(found.std**2) == pytest.approx(V.mean(), rel=0.05)
 
 
 def test_super_resolution_is_shown_at_full_size():

@@ -214,7 +214,9 @@ def test_claims_of_this_book_are_valid(root, monkeypatch):
     book = claims.load_book()
     assert set(book) == {path.stem for path in (root / "notebooks").rglob("*.ipynb")}
     for slug, document in book.items():
-        assert all(claim["id"].startswith(f"{slug}-") for claim in document["claims"])
+        assert all(
+            claim["id"].startswith(f"{paths.chapter_of(slug)}-") for claim in document["claims"]
+        )
 
 
 # --- ledger -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ RUN = "data/demo/runs/laptop.json"
 
 def build(**more):
     metrics = [Metric("forms", 1e-15), Metric("mean", 0.5, (0.25, 0.75), 10)]
-    found = manifests.inputs("demo", "laptop", {"seed": 3})
+    found = manifests.inputs("demo", {"seed": 3})
     options = {"device": "cpu", "wall_s": 1.0, "artefacts": {}, "found": found, **more}
     return manifests.build("demo", "laptop", {"seed": 3}, metrics, **options)
 
@@ -37,7 +37,6 @@ CHANGES = {
     "networks": write("data/weights/net.safetensors"),
     "studies": write("data/demo/studies/long.json"),
     "studies, a reference": write("data/demo/reference/values.yaml"),
-    "recorded": write("data/demo/runs/gpu.json"),
     "data": write("sets/speech/deep/a.npz"),
     "sources": write("model.py", "x = 2"),
     "packages": lambda _, patch: patch.setattr("press.machine.packages", lambda: {"numpy": "0"}),
@@ -46,7 +45,7 @@ CHANGES = {
 NO_INPUT = {
     "a network that the claims do not name": write("data/weights/other.safetensors"),
     "a data set that they do not name": write("sets/faces/a.npz"),
-    "the record of the same profile": write("data/demo/runs/laptop.json"),
+    "the record of a run": write("data/demo/runs/laptop.json"),
     "another profile": write("data/demo/gpu.yaml", "profile: gpu"),
 }
 
@@ -59,7 +58,7 @@ def test_exactly_the_input_that_changed_is_another(book, monkeypatch, name):
 
     def found():
         values = {"seed": 3, "data": "real"}
-        return manifests.inputs("demo", "laptop", values, [book.root / "model.py"])
+        return manifests.inputs("demo", values, [book.root / "model.py"])
 
     before = found()
     assert found() == before
@@ -74,10 +73,10 @@ def test_parameters_are_an_input_and_choose_the_data(book, monkeypatch):
     monkeypatch.setenv("DIFFBOOK_DATA", str(book.root / "sets"))
     book.edit_yaml("data/demo/claims.yaml", data={"real": ["speech"]})
     write("sets/speech/a.npz")(book, None)
-    embedded, real = (manifests.inputs("demo", "smoke", {"data": d}) for d in ("embedded", "real"))
+    embedded, real = (manifests.inputs("demo", {"data": d}) for d in ("embedded", "real"))
     assert {k for k in real if real[k] != embedded[k]} == {"parameters", "data"}
     monkeypatch.delenv("DIFFBOOK_DATA")
-    assert manifests.inputs("demo", "smoke", {"data": "real"})["data"] == embedded["data"]
+    assert manifests.inputs("demo", {"data": "real"})["data"] == embedded["data"]
 
 
 # --- what cannot be right ---------------------------------------------------------------------

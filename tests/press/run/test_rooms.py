@@ -31,6 +31,7 @@ def home(book):
         ("a-b", "core", "slug: got 'a-b'"),
         ("../up", "core", "slug: got"),
         ("fine", "Part 2", "part: got 'Part 2'"),
+        ("demo_appendix", "core", "slug: got 'demo_appendix', expected .* no appendix"),
         ("demo", "core", r"slug: 'demo' is taken \(.*data/demo"),
         ("spectral", "core", r"'spectral' is taken \(lib/chapters/spectral\)"),
     ],

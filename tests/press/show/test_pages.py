@@ -158,17 +158,6 @@ def test_unknown_values_of_the_paper_are_named_as_such(book):
     assert "paper: beyond the paper" in verdicts.paper_table(document, {}, "smoke").text
 
 
-def test_runs_at_other_profiles_stand_beside(book):
-    save(book, manifest("gpu", forms=2.5e-16, mean=0.5))
-    save(book, manifest("laptop", forms=1.0))
-    ledger = Ledger("demo", profile="laptop")
-    ledger.record("forms", 1e-14)
-    text = ledger.table().text
-    assert "gpu: forms 2.50e-16" in text
-    assert "gpu: mean 0.500; spread – (partly)" in text
-    assert "laptop: " not in text
-
-
 def test_a_value_that_depends_on_the_machine_is_shown_roughly(book):
     claim = {
         "kind": "number",
