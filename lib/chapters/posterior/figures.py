@@ -200,33 +200,38 @@ def coverage(
     return done(fig, None)
 
 
-def mismatch(
-    radius: ArrayLike,
-    slopes: Mapping[float, tuple[ArrayLike, ArrayLike]],
-    overshoot: Mapping[str, tuple[ArrayLike, ArrayLike]],
-) -> Figure:
-    """Draw slopes of (network, model) by noise level, and by name (sigma, weight over its bound)."""
+def mismatch(radius: ArrayLike, slopes: Mapping[float, tuple[ArrayLike, ArrayLike]]) -> Figure:
+    """Draw mean slopes of (network, model) over frequency, by noise level."""
     radius = vector("radius", radius)
     for network, model in filled(slopes).values():
         vector("network", network, radius.size), vector("model", model, radius.size)
-    for name, (sigma, values) in filled(overshoot).items():
-        vector(f"overshoot[{name!r}]", values, positive("sigma", sigma).size)
-    fig, axes = panels(2, 1, (7.2, 6.2))
-    top, bottom = axes.flat
+    fig, axes = panels(1, 1, (7.2, 3.6))
+    (ax,) = axes.flat
     colors = SEQUENCE(np.linspace(0, 1, max(2, len(slopes))))
     for color, (level, (network, model)) in zip(colors, sorted(slopes.items()), strict=False):
-        top.plot(radius, network, color=color, marker="o", label=f"σ = {level:.2g}")
-        top.plot(radius, model, color=color, linestyle=(0, (3, 1.5)))
-    top.plot([], [], color=INK, linestyle=(0, (3, 1.5)), label="Gaussian model")
-    top.set_xlabel("frequency (cycles per image)")
-    top.set_ylabel("slope of the denoiser\n(0: ignores, 1: keeps)")
-    top.legend(loc="upper right", ncols=2)
-    bottom.axhline(1.0, color=INK, linewidth=1.2)
-    for i, (name, (sigma, values)) in enumerate(overshoot.items()):
-        bottom.plot(sigma, values, label=name, **style(name, i))
-    bottom.set(xscale="log", yscale="log", xlabel="noise level σ (units of the data)")
-    bottom.set_ylabel("weight over the\nnetwork's own bound")
-    legend_below(fig, bottom, len(overshoot))
+        ax.plot(radius, network, color=color, marker="o", label=f"σ = {level:.2g}")
+        ax.plot(radius, model, color=color, linestyle=(0, (3, 1.5)))
+    ax.plot([], [], color=INK, linestyle=(0, (3, 1.5)), label="Gaussian model")
+    ax.set_xlabel("frequency (cycles per image)")
+    ax.set_ylabel("slope of the denoiser\n(0: ignores, 1: keeps)")
+    ax.legend(loc="upper right", ncols=2)
+    return done(fig, None)
+
+
+def order(points: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+    """Draw pairs (model, network) of ratios to one method: a panel by data set, a look by task."""
+    fig, axes = panels(1, len(filled(points)), (7.2, 4.0))
+    for ax, (name, tasks) in zip(axes.flat, points.items(), strict=True):
+        for i, (task, pairs) in enumerate(filled(tasks).items()):
+            model, network = np.transpose(pairs)
+            ax.plot(model, network, label=task, **style(task, i) | {"linestyle": "none"})
+        ax.set(xscale="log", yscale="log", title=name, xlabel="distance in the model, over DPS")
+        (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+        for x, y in (((left, 1.0), (low, 1.0)), ((1.0, right), (1.0, high))):
+            ax.fill_between(x, *y, color=GREY, alpha=0.2, linewidth=0)
+        ax.set(xlim=(left, right), ylim=(low, high))
+    axes.flat[0].set_ylabel("energy score on the network, over DPS")
+    legend_below(fig, axes.flat[0], len(tasks))
     return done(fig, None)
 
 

@@ -28,9 +28,12 @@ BARS = {
     "DDRM": ([0.2, 0.8], [0.2, 0.8], [0.2, 0.8]),
 }
 CLOSED = {"ideal": LEVELS**1.1, "DDRM": LEVELS**2}
-RADIUS, SIGMA = np.arange(9.0), np.geomspace(0.1, 100, 10)
+RADIUS = np.arange(9.0)
 SLOPES = {0.5: (1 / (1 + RADIUS), 1 / (2 + RADIUS)), 5.0: (0.1 * RADIUS, 0.2 * RADIUS)}
-OVER = {"S = 10": (SIGMA, SIGMA), "S = 25": (SIGMA[1:], 2 * SIGMA[1:])}
+PAIRS_OF = {
+    "photos": {"blur": [[0.5, 0.7], [2.0, 3.0]], "noise": [[0.8, 1.2]]},
+    "digits": {"blur": [[0.9, 1.1], [1.5, 0.6]]},
+}
 FIGURES = {
     "one_frequency": lambda: figures.one_frequency(F, LAM, LAM_P, RHO),
     "transfer": lambda: figures.transfer_of_methods(
@@ -47,7 +50,8 @@ FIGURES = {
         POINTS, BEST, {"DPS": ([20, 12, 18], [3, 0.2, 0.6])}
     ),
     "coverage": lambda: figures.coverage(LEVELS, CLOSED, [0.5, 0.9], BARS),
-    "mismatch": lambda: figures.mismatch(RADIUS, SLOPES, OVER),
+    "mismatch": lambda: figures.mismatch(RADIUS, SLOPES),
+    "order": lambda: figures.order(PAIRS_OF),
 }  # fmt: skip
 
 
@@ -169,12 +173,24 @@ def test_coverage_in_percent_and_as_difference():
     np.testing.assert_allclose(points.get_xydata(), [[50, 46], [90, 89]])
 
 
-def test_mismatch_shows_both_panels():
-    top, bottom = drawn("mismatch")[0].axes
-    named = [line.get_label() for line in top.lines if not line.get_label().startswith("_")]
+def test_mismatch_shows_network_and_model():
+    (ax,) = drawn("mismatch")[0].axes
+    named = [line.get_label() for line in ax.lines if not line.get_label().startswith("_")]
     assert named == ["σ = 0.5", "σ = 5", "Gaussian model"]
-    np.testing.assert_array_equal(top.lines[0].get_ydata(), 1 / (1 + RADIUS))
-    np.testing.assert_array_equal(bottom.lines[-1].get_ydata(), 2 * SIGMA[1:])
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), 1 / (1 + RADIUS))
+
+
+def test_order_shows_every_pair_and_the_quarters_of_agreement():
+    left, right = drawn("order")[0].axes[:2]
+    assert [ax.get_title() for ax in (left, right)] == list(PAIRS_OF)
+    np.testing.assert_array_equal(left.lines[0].get_xydata(), PAIRS_OF["photos"]["blur"])
+    for ax in (left, right):
+        (x0, y0, x1, y1), (X0, Y0, X1, Y1) = (
+            c.get_paths()[0].get_extents().extents for c in ax.collections
+        )
+        assert (x1, y1, X0, Y0) == (1, 1, 1, 1)
+        assert x0 < 1 < X1
+        assert y0 < 1 < Y1
 
 
 @pytest.mark.parametrize(
@@ -208,10 +224,9 @@ def test_mismatch_shows_both_panels():
         ),
         (lambda: figures.coverage([0, 50], CLOSED, [0.5], BARS), r"nominal must lie in \[0, 1\]"),
         (lambda: figures.coverage(LEVELS, CLOSED, [0.5], {}), "measured must have the methods"),
-        (lambda: figures.mismatch(RADIUS, {}, OVER), "nothing to draw"),
-        (lambda: figures.mismatch(RADIUS, {0.5: (RADIUS[:-1], RADIUS)}, OVER), "network"),
-        (lambda: figures.mismatch(RADIUS, SLOPES, {"S": (-SIGMA, SIGMA)}), r"sigma\[0\] = -0.1"),
-        (lambda: figures.mismatch(RADIUS, SLOPES, {"S": (SIGMA, SIGMA[1:])}), r"overshoot\['S'\]"),
+        (lambda: figures.mismatch(RADIUS, {}), "nothing to draw"),
+        (lambda: figures.mismatch(RADIUS, {0.5: (RADIUS[:-1], RADIUS)}), "network"),
+        (lambda: figures.order({"photos": {}}), "nothing to draw"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(call, words):
