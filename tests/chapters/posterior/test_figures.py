@@ -182,7 +182,7 @@ def test_mismatch_shows_network_and_model():
 
 def test_order_shows_every_pair_and_the_quarters_of_agreement():
     left, right = drawn("order")[0].axes[:2]
-    assert [ax.get_title() for ax in (left, right)] == list(PAIRS_OF)
+    assert [ax.get_title("left") for ax in (left, right)] == list(PAIRS_OF)
     np.testing.assert_array_equal(left.lines[0].get_xydata(), PAIRS_OF["photos"]["blur"])
     for ax in (left, right):
         (x0, y0, x1, y1), (X0, Y0, X1, Y1) = (
