@@ -75,7 +75,6 @@ METHODS = {
     "trimmed": Method("dps", "trimmed"),
     "bounded × c": Method("dps", "bounded", 0.0, FACTORS),
     "bounded, η = 1": Method("dps", "bounded", 1.0),
-    "bounded, η = 1, × c": Method("dps", "bounded", 1.0, FACTORS),
     "PiGDM bounded": Method("pigdm", "bounded", 1.0),
     "DiffPIR designed": Method("diffpir", "bounded", 1.0),
     "DiffPIR designed, ζ = 0": Method("diffpir", "bounded", 0.0),

@@ -31,7 +31,7 @@ KINDS = ("free", "bounded", "trimmed")
 TIKHONOV = 1e-4
 
 #: Iterations of a design per start: the last per cent of the model's distance is not worth more.
-MAX_ITER = 150
+MAX_ITER = 100
 
 
 @dataclass(frozen=True, eq=False)

@@ -344,10 +344,23 @@ def test_tuning_finds_the_better_value(monkeypatch):
 
 def test_validation_is_a_run_of_the_validation_split():
     used = study.rule("bounded", tasks.make_task("digits", "deblurring"), 5)
-    energy, fidelity = record.validate("digits", "deblurring", 5, used, **QUICK)
-    found = small_run(methods=("bounded",), n=4, m=2, split="validation")
+    energy, fidelity = record.validate("digits", "deblurring", 5, used, **QUICK | {"seeds": (0,)})
+    found = small_run(methods=("bounded",), seeds=(0,), n=4, m=2, split="validation")
     assert energy == pytest.approx(kit.values(found, "energy")[5, "bounded"].mean())
     assert fidelity == pytest.approx(kit.values(found, "PSNR")[5, "bounded"].mean())
+
+
+def test_validation_shows_every_seed_other_images(monkeypatch):
+    shown, draws = [], study.draws
+
+    def spy(task, x0, *rest):
+        shown.append(x0)
+        return draws(task, x0, *rest)
+
+    monkeypatch.setattr(study, "draws", spy)
+    used = study.rule("bounded", tasks.make_task("digits", "deblurring"), 5)
+    record.validate("digits", "deblurring", 5, used, **QUICK)
+    np.testing.assert_array_equal(np.concatenate(shown), tasks.images("digits", "validation", 8))
 
 
 @pytest.fixture(scope="module")
