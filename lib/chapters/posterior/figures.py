@@ -21,7 +21,7 @@ from diffbook.draw.parts import (
     sparse,
     vector,
 )
-from diffbook.draw.style import COLORS, GREY, INK, PANEL, SEQUENCE, label, style
+from diffbook.draw.style import COLORS, GREY, INK, PANEL, label, style
 
 FREQUENCY = "frequency (cycles per signal)"
 
@@ -197,24 +197,6 @@ def coverage(
     top.set(ylabel="actual coverage (%)", xlim=(0, 100), ylim=(0, 100))
     bottom.set(xlabel="promised coverage (%)", ylabel="actual − promised\n(percentage points)")
     legend_below(fig, top, len(arrays))
-    return done(fig, None)
-
-
-def mismatch(radius: ArrayLike, slopes: Mapping[float, tuple[ArrayLike, ArrayLike]]) -> Figure:
-    """Draw mean slopes of (network, model) over frequency, by noise level."""
-    radius = vector("radius", radius)
-    for network, model in filled(slopes).values():
-        vector("network", network, radius.size), vector("model", model, radius.size)
-    fig, axes = panels(1, 1, (7.2, 3.6))
-    (ax,) = axes.flat
-    colors = SEQUENCE(np.linspace(0, 1, max(2, len(slopes))))
-    for color, (level, (network, model)) in zip(colors, sorted(slopes.items()), strict=False):
-        ax.plot(radius, network, color=color, marker="o", label=f"σ = {level:.2g}")
-        ax.plot(radius, model, color=color, linestyle=(0, (3, 1.5)))
-    ax.plot([], [], color=INK, linestyle=(0, (3, 1.5)), label="Gaussian model")
-    ax.set_xlabel("frequency (cycles per image)")
-    ax.set_ylabel("slope of the denoiser\n(0: ignores, 1: keeps)")
-    ax.legend(loc="upper right", ncols=2)
     return done(fig, None)
 
 

@@ -28,8 +28,6 @@ BARS = {
     "DDRM": ([0.2, 0.8], [0.2, 0.8], [0.2, 0.8]),
 }
 CLOSED = {"ideal": LEVELS**1.1, "DDRM": LEVELS**2}
-RADIUS = np.arange(9.0)
-SLOPES = {0.5: (1 / (1 + RADIUS), 1 / (2 + RADIUS)), 5.0: (0.1 * RADIUS, 0.2 * RADIUS)}
 PAIRS_OF = {
     "photos": {"blur": [[0.5, 0.7], [2.0, 3.0]], "noise": [[0.8, 1.2]]},
     "digits": {"blur": [[0.9, 1.1], [1.5, 0.6]]},
@@ -50,7 +48,6 @@ FIGURES = {
         POINTS, BEST, {"DPS": ([20, 12, 18], [3, 0.2, 0.6])}
     ),
     "coverage": lambda: figures.coverage(LEVELS, CLOSED, [0.5, 0.9], BARS),
-    "mismatch": lambda: figures.mismatch(RADIUS, SLOPES),
     "order": lambda: figures.order(PAIRS_OF),
 }  # fmt: skip
 
@@ -173,13 +170,6 @@ def test_coverage_in_percent_and_as_difference():
     np.testing.assert_allclose(points.get_xydata(), [[50, 46], [90, 89]])
 
 
-def test_mismatch_shows_network_and_model():
-    (ax,) = drawn("mismatch")[0].axes
-    named = [line.get_label() for line in ax.lines if not line.get_label().startswith("_")]
-    assert named == ["σ = 0.5", "σ = 5", "Gaussian model"]
-    np.testing.assert_array_equal(ax.lines[0].get_ydata(), 1 / (1 + RADIUS))
-
-
 def test_order_shows_every_pair_and_the_quarters_of_agreement():
     left, right = drawn("order")[0].axes[:2]
     assert [ax.get_title("left") for ax in (left, right)] == list(PAIRS_OF)
@@ -224,8 +214,6 @@ def test_order_shows_every_pair_and_the_quarters_of_agreement():
         ),
         (lambda: figures.coverage([0, 50], CLOSED, [0.5], BARS), r"nominal must lie in \[0, 1\]"),
         (lambda: figures.coverage(LEVELS, CLOSED, [0.5], {}), "measured must have the methods"),
-        (lambda: figures.mismatch(RADIUS, {}), "nothing to draw"),
-        (lambda: figures.mismatch(RADIUS, {0.5: (RADIUS[:-1], RADIUS)}), "network"),
         (lambda: figures.order({"photos": {}}), "nothing to draw"),
     ],
 )  # fmt: skip
