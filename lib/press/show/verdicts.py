@@ -131,14 +131,13 @@ def verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell
 
 def measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
     """List what was measured for every condition, with the threshold it had to meet."""
-    cells = []
-    measured = measured_text(claim, metrics, exact).split("; ")
-    for value, condition in zip(measured, claim["conditions"], strict=True):
-        bound = bound_text(condition)
+    markup, text = [], []
+    values = measured_text(claim, metrics, exact).split("; ")
+    for value, bound in zip(values, map(bound_text, claim["conditions"]), strict=True):
         note = f'<span class="db-note">({number_html(bound)})</span>'
-        markup = f'<span class="db-part">{_named_html(value)} {note}</span>'
-        cells.append(Cell(markup, f"{value} ({bound})"))
-    return Cell.join(cells, " ", "; ")
+        markup.append(f'<span class="db-part">{_named_html(value)} {note}</span>')
+        text.append(f"{value} ({bound})")
+    return Cell(" ".join(markup), "; ".join(text))
 
 
 def with_note(cell: Cell, note: str) -> Cell:
