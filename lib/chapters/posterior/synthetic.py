@@ -162,18 +162,20 @@ def over_noise(
 
 
 def switched_off(
-    problem: Problem, alpha_bar: ArrayLike, design: inverse.WeightDesign
-) -> list[tuple[float, int]]:
-    """Objective of every random start's end, best first, and how many of its weights are off.
+    problem: Problem, alpha_bar: ArrayLike, design: inverse.WeightDesign, below: float = 2.0
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Objectives of the random starts' ends, and whether a weight at low noise is off there.
 
-    That is, at the lower end of the search although the objective still falls towards zero.
+    Off is a weight at the lower end of the search where the objective still falls towards zero.
     """
-    found = []
-    for _, value, theta in (s for s in design.starts if s[0].startswith("random")):
-        low = np.log(theta / design.reference) < inverse.BOX[0] + 0.1
+    low_noise = schedules.alpha_bar_to_sigma(np.asarray(alpha_bar)[1:]) < below
+    ends = [(v, theta) for name, v, theta in design.starts if name.startswith("random")]
+    off = []
+    for _, theta in ends:
+        lowest = np.log(theta / design.reference) < inverse.BOX[0] + 0.1
         _, grad = inverse.objective_and_grad(problem, alpha_bar, theta)
-        found.append((value, int(np.sum(low & (grad > 0)))))
-    return sorted(found)
+        off.append(np.any(low_noise & lowest & (grad > 0)))
+    return np.array([value for value, _ in ends]), np.array(off)
 
 
 def basin_designs(

@@ -1,5 +1,7 @@
 """Tables and designs on the synthetic problems, against other computations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -63,14 +65,20 @@ def test_noise_is_designed_with_and_without():
     )
 
 
-def test_weights_that_are_off_stay_off_when_they_are_lowered():
-    """At an end with weights at the lower bound, setting those to zero lowers the objective."""
+def test_a_weight_is_off_at_the_lower_end_where_the_objective_falls_towards_zero():
     p = inverse.merged(PROBLEMS["B"])
-    design = inverse.design_weights(p, AB, n_random=4, rng=np.random.default_rng(0))
-    ends = synthetic.switched_off(p, AB, design)
-    assert [v for v, _ in ends] == sorted(v for n, v, _ in design.starts if "random" in n)
-    assert max(off for _, off in ends) > 0
-    theta = design.weights
-    low = np.log(theta / design.reference) < inverse.BOX[0] + 0.1
-    none = inverse.objective_and_grad(p, AB, np.where(low, 0.0, theta))[0]
-    assert none <= design.objective
+    design = inverse.design_weights(p, AB)
+    sigma = schedules.alpha_bar_to_sigma(AB[1:])
+    assert sigma[1] < 2 < sigma[4]
+    doubled = design.weights.copy()
+    doubled[2] *= 4.0  # does the work of its neighbour, which is too much then
+    ends = {"kept": design.weights, "one off": doubled, "high off": design.weights.copy()}
+    ends["one off"][1] = ends["high off"][4] = 0.0
+    for theta in (ends["one off"], ends["high off"]):
+        theta[:] = np.maximum(theta, design.reference * np.exp(inverse.BOX[0]))
+    starts = [(f"random {n}", 1.0 + i, theta) for i, (n, theta) in enumerate(ends.items())]
+    values, off = synthetic.switched_off(p, AB, replace(design, starts=starts))
+    assert values.tolist() == [1.0, 2.0, 3.0]
+    slope = inverse.objective_and_grad(p, AB, ends["one off"])[1][1]
+    assert off.tolist() == [False, bool(slope > 0), False]
+    assert slope > 0
