@@ -283,10 +283,10 @@ def test_bad_input_is_named(call, name):
 # --- power of the states ----------------------------------------------------------------------
 
 
-def drawn_power(p: bl.BlockProblem, weights: np.ndarray, n: int = 40_000) -> np.ndarray:
+def drawn_power(p: bl.BlockProblem, weights: np.ndarray, eta: float, n: int = 40_000) -> np.ndarray:
     """Power of DPS's states over that of noisy data, by running it mode by mode on drawn modes."""
     p, rng = bl.merged(p), np.random.default_rng(0)
-    chain, S = Chain(p, AB), len(AB) - 1
+    chain, S = Chain(p, AB, eta=eta), len(AB) - 1
 
     def normal(*shape):
         return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2.0)
@@ -300,6 +300,8 @@ def drawn_power(p: bl.BlockProblem, weights: np.ndarray, n: int = 40_000) -> np.
             unit[s][..., None] * (y - p.H @ (chain.W[s] * x))
         )
         x = chain.keep[s] * x + weights[s] * chain.family.L[s][..., None] * gradient
+        low, ab = AB[s], AB[s + 1]
+        x = x + eta * np.sqrt((1 - low) / (1 - ab) * (1 - ab / low)) * normal(*x.shape)
         power = p.count @ (np.abs(x) ** 2).mean(-1).sum(-1)
         found[s] = power / (AB[s] * (p.count @ p.lam.sum(1)) + (1 - AB[s]) * p.d)
     return found
@@ -307,15 +309,16 @@ def drawn_power(p: bl.BlockProblem, weights: np.ndarray, n: int = 40_000) -> np.
 
 # Where there are more measurements than modes, the chain works on fewer than are drawn here.
 @pytest.mark.parametrize("name", [name for name in CASES if name != "tall"])
-def test_state_power_is_that_of_drawn_states_and_trimming_bounds_it(name):
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_state_power_is_that_of_drawn_states_and_trimming_bounds_it(name, eta):
     p = CASES[name].p
-    weights = 3.0 * bw.design_weights(p, AB, "dps").reference
-    power = bw.state_power(p, AB, weights)
-    np.testing.assert_allclose(power, drawn_power(p, weights), rtol=0.05)
+    weights = 3.0 * bw.design_weights(p, AB, "dps", eta=eta).reference
+    power = bw.state_power(p, AB, weights, eta=eta)
+    np.testing.assert_allclose(power, drawn_power(p, weights, eta), rtol=0.05)
     assert power.max() > 1.05
-    found = bw.trimmed(p, AB, weights)
-    assert bw.state_power(p, AB, found).max() <= 1.05 + 1e-9
+    found = bw.trimmed(p, AB, weights, eta=eta)
+    assert bw.state_power(p, AB, found, eta=eta).max() <= 1.05 + 1e-9
     assert np.all((found >= 0) & (found <= weights))
-    np.testing.assert_array_equal(bw.trimmed(p, AB, weights, 1e9), weights)
+    np.testing.assert_array_equal(bw.trimmed(p, AB, weights, 1e9, eta=eta), weights)
     with pytest.raises(ValueError, match=r"slack: got 0\.9, expected a number in \[1, inf\)"):
         bw.trimmed(p, AB, weights, 0.9)
