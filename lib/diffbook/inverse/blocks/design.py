@@ -1,4 +1,4 @@
-"""Designed guidance weights where modes couple, and what a decoupled surrogate costs.
+"""Designed guidance weights where modes couple, and the power of the states that they lead to.
 
 The weights of DPS, PiGDM and DiffPIR are designed as in `diffbook.inverse.design`, for blocks of modes and
 with the objective of `diffbook.inverse.blocks.chain`.
@@ -10,7 +10,6 @@ degradations.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,53 +107,6 @@ def design_weights(
     return descend(
         chain.value_and_grad, reference, candidates, BOX[0], high, tikhonov, max_iter, ftol=1e-10
     )
-
-
-class SurrogateReport(NamedTuple):
-    """What a design on a simpler problem costs on the true one.
-
-    ``surrogate`` and ``exact`` are the two designs, ``on_surrogate`` is the objective that the
-    surrogate promises for its weights, ``transferred`` what they reach on the true problem.
-    """
-
-    surrogate: WeightDesign
-    exact: WeightDesign
-    on_surrogate: float
-    transferred: float
-
-    @property
-    def loss(self) -> float:
-        """Relative loss of the surrogate's weights, ``transferred / exact.objective - 1``."""
-        return self.transferred / self.exact.objective - 1.0
-
-
-def design_on_surrogate(
-    problem: BlockProblem,
-    surrogate: BlockProblem,
-    alpha_bar: ArrayLike,
-    method: Method = "dps",
-    **options: Any,
-) -> SurrogateReport:
-    """Design weights on a surrogate, evaluate them on the problem, and design there as well.
-
-    Parameters
-    ----------
-    problem : BlockProblem
-        What the weights are for, `blocks.from_matrix` of a mask for example.
-    surrogate : BlockProblem
-        Of the same signals, such as `blocks.mean_field_mask`.
-    alpha_bar, method, **options
-        As in `design_weights`. The surrogate's weights are one of the starts of the exact design,
-        which therefore is never worse than them, unless it is capped or penalised.
-    """
-    if surrogate.d != problem.d:
-        raise ValueError(f"surrogate must have {problem.d} modes like problem, got {surrogate.d}")
-    simple = design_weights(surrogate, alpha_bar, method, **options)
-    starts = {**(options.pop("starts", None) or {}), "surrogate": simple.weights}
-    exact = design_weights(problem, alpha_bar, method, starts=starts, **options)
-    noise = {name: options[name] for name in ("eta", "zeta") if name in options}
-    reached = Chain(merged(problem), alpha_bar, method, **noise).value(simple.weights)
-    return SurrogateReport(simple, exact, simple.objective, reached)
 
 
 def state_power(

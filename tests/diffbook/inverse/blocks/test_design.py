@@ -232,36 +232,10 @@ def test_dps_and_pigdm_are_one_family_for_a_mask():
     assert a == pytest.approx(b, rel=1e-12)
 
 
-# --- surrogate of a mask ----------------------------------------------------------------------
-
-
-def test_surrogate_report():
-    case = CASES["mask"]
-    surrogate = bl.mean_field_mask(case.prior, 13 / 24, 0.15)
-    report = bw.design_on_surrogate(case.p, surrogate, AB, "dps", starts={"mine": WEIGHTS})
-    names = [[name for name, _, _ in design.starts] for design in (report.surrogate, report.exact)]
-    assert [found[2:] for found in names] == [["mine"], ["mine", "surrogate"]]
-    assert report.transferred == pytest.approx(
-        bs.compose(case.p, AB, bs.dps(case.p, AB, report.surrogate.weights)).w2_squared, rel=1e-9
-    )
-    assert report.on_surrogate == report.surrogate.objective
-    assert report.loss > 0.0
-    assert report.loss == report.transferred / report.exact.objective - 1.0
-
-
-def test_surrogate_of_a_full_mask_is_exact():
-    prior = lorentzian(10)
-    problem = bl.from_matrix(prior, np.eye(10), 0.3)
-    report = bw.design_on_surrogate(problem, bl.mean_field_mask(prior, 1.0, 0.3), AB, "diffpir")
-    assert report.on_surrogate == pytest.approx(report.transferred, rel=1e-10)
-    assert abs(report.loss) < 1e-6
-
-
 # --- errors -----------------------------------------------------------------------------------
 
 PRIOR = lorentzian(8)
 P = bl.from_downsampling(PRIOR, 2, None, 0.1)
-LONGER = lorentzian(10)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +246,6 @@ LONGER = lorentzian(10)
         (lambda: bw.design_weights(P, AB, n_random=1), "rng"),
         (lambda: bw.design_weights(P, AB, starts={"x": WEIGHTS[1:]}), "starts"),
         (lambda: bw.design_weights(bl.from_matrix(PRIOR, np.zeros((2, 8)), 0.1), AB), "H"),
-        (lambda: bw.design_on_surrogate(P, bl.mean_field_mask(LONGER, 0.5), AB), "surrogate"),
     ],
 )
 def test_bad_input_is_named(call, name):

@@ -211,14 +211,6 @@ def test_design_of_single_modes_is_that_of_frequencies(eta):
     assert found.objective < bw.best_normalised(blocks, AB, eta=eta)[1] * 0.99
 
 
-def test_surrogate_is_judged_with_its_noise():
-    case = CASES["mask"]
-    surrogate = bl.mean_field_mask(case.prior, 13 / 24, 0.15)
-    report = bw.design_on_surrogate(case.p, surrogate, AB, eta=1.0)
-    transferred = bs.compose(case.p, AB, bs.dps(case.p, AB, report.surrogate.weights, eta=1.0))
-    assert report.transferred == pytest.approx(transferred.w2_squared, rel=1e-9)
-
-
 @pytest.mark.parametrize(
     ("call", "name"),
     [
