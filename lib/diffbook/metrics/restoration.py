@@ -90,9 +90,8 @@ def ssim(
 def energy_score(x: ArrayLike, x0: ArrayLike) -> NDArray:
     """Energy score of the draws for every image, per root of the number of pixels; smaller is better.
 
-    ``mean |x_i - x0| - mean |x_i - x_j| / 2`` with Euclidean norms over ``sqrt(d)``. It is proper: its
-    expectation is smallest for draws from the posterior. Pairs ``i != j`` are averaged without bias,
-    so the expectation does not depend on the number of draws.
+    ``mean |x_i - x0| - mean |x_i - x_j| / 2``, Euclidean norms over ``sqrt(d)``. It is proper: smallest
+    in expectation for draws from the posterior, however many; pairs have ``i != j``.
 
     Source: Gneiting, Raftery 2007 (JASA 102), section 4.2.
 
@@ -118,8 +117,7 @@ def energy_score(x: ArrayLike, x0: ArrayLike) -> NDArray:
 def spread_over_error(x: ArrayLike, x0: ArrayLike) -> float:
     """Spread of the draws over the error of their mean, pooled over images; 1 for exact posteriors.
 
-    Below 1 the draws are surer than they may be. The error of a mean of m draws is larger than that of
-    the posterior mean by a factor ``(m + 1) / m``, which is taken out.
+    Below 1 the draws are too sure. That a mean of m draws errs more, ``(m + 1) / m``, is taken out.
 
     Source: Fortin, Abaza, Anctil, Turcotte 2014 (J. Hydrometeorology 15). Parameters as in
     `energy_score`.

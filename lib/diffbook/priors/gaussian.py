@@ -86,28 +86,6 @@ class GaussianPrior:
         return cls(lam, _mean(mu0, lam.shape), None, lam.shape)
 
     @classmethod
-    def from_covariance_row(cls, row: ArrayLike, mu0: ArrayLike | float = 0.0) -> GaussianPrior:
-        """Make a stationary prior from the first row of its circulant covariance.
-
-        Parameters
-        ----------
-        row : array_like, shape (d,) or (h, w)
-            Covariance between position 0 and every position.
-        mu0 : array_like or float
-            Mean in the signal domain.
-        """
-        row = reals(row, "row", ndim=(1, 2))
-        lam = np.fft.fftn(row)
-        if np.abs(lam.imag).max() > 1e-8 * np.abs(lam).max():
-            raise ValueError("row must be symmetric (row[k] = row[-k]) to be a covariance")
-        lam = lam.real
-        if lam.min() < -1e-10 * lam.max():
-            raise ValueError(
-                f"row is no covariance: its spectrum has the negative value {lam.min():.3g}"
-            )
-        return cls.from_spectrum(np.maximum(lam, 0.0), mu0)
-
-    @classmethod
     def from_covariance(cls, cov: ArrayLike, mu0: ArrayLike | float = 0.0) -> GaussianPrior:
         """Make a prior of a general covariance (d, d) through its eigenbasis."""
         cov = reals(cov, "cov", ndim=2)

@@ -7,8 +7,8 @@ __getattr__, __dir__, __all__ = face(
     {
         "levels": (
             "EPS_0 EPS_S validate_alpha_bar validate_sigma alpha_bar_to_sigma "
-            "sigma_to_alpha_bar alpha_bar_to_log_snr log_snr_to_alpha_bar sigma_to_log_snr "
-            "log_snr_to_sigma sigma_range check_modes check_mean sigma_and_scale"
+            "sigma_to_alpha_bar alpha_bar_to_log_snr log_snr_to_alpha_bar "
+            "sigma_range check_modes check_mean sigma_and_scale"
         ),
         "families": (
             "match_ends linear_alpha_bar ddpm_chain ddpm_respaced cosine_chain linear_beta "

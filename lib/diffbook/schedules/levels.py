@@ -154,16 +154,6 @@ def log_snr_to_alpha_bar(log_snr: ArrayLike) -> Array:
     return 1.0 / (1.0 + np.exp(-reals(log_snr, "log_snr")))
 
 
-def sigma_to_log_snr(sigma: ArrayLike) -> Array:
-    """Log signal-to-noise ratio ``-2 log(sigma)`` in nats, elementwise."""
-    return -2.0 * np.log(reals(sigma, "sigma", POSITIVE))
-
-
-def log_snr_to_sigma(log_snr: ArrayLike) -> Array:
-    """Noise-to-signal ratio ``exp(-log_snr / 2)``, elementwise."""
-    return np.exp(-0.5 * reals(log_snr, "log_snr"))
-
-
 def sigma_range(eps_0: float = EPS_0, eps_S: float = EPS_S) -> tuple[float, float]:
     """Smallest and largest sigma of a VP schedule with the given ends."""
     _check_ends(eps_0, eps_S)

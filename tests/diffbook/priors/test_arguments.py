@@ -43,7 +43,6 @@ CASES = [
     case(distances.frechet, {"x": SIGNED, "y": SIGNED}, x=X, y=X + 1.0),
     # Gaussian
     case(GaussianPrior.from_spectrum, MU0, lam=np.ones(4), mu0=MEAN),
-    case(GaussianPrior.from_covariance_row, MU0, row=np.array([2.0, 0.5, 0.1, 0.5]), mu0=0.3),
     case(GaussianPrior.from_covariance, MU0, cov=COV, mu0=MEAN),
     case(GaussianPrior.estimated, {"x": SIGNED}, x=X, mean="constant", shrinkage=0.1),
     case(

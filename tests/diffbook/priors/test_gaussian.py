@@ -93,15 +93,6 @@ def test_covariance_round_trip(name):
     np.testing.assert_allclose(again.covariance(), prior.covariance(), atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["ramp", "odd", "image", "wide image", "1/f"])
-def test_covariance_row_round_trip(name):
-    prior = PRIORS[name]
-    row = prior.covariance()[0].reshape(prior.shape)
-    again = GaussianPrior.from_covariance_row(row, prior.mu0)
-    np.testing.assert_allclose(again.lam, prior.lam, rtol=1e-9, atol=1e-12)
-    assert again.shape == prior.shape
-
-
 def test_stationary_covariance_depends_on_the_shift_only():
     prior = PRIORS["image"]
     cov = prior.covariance().reshape(6, 5, 6, 5)
@@ -369,8 +360,6 @@ def spectrum_with(index: int, value: float) -> np.ndarray:
             "lam: expected 1 or 2 dimensions",
         ),
         (lambda: GaussianPrior.from_spectrum(np.ones(4), np.ones(3)), r"mu0.*\(4,\).*\(3,\)"),
-        (lambda: GaussianPrior.from_covariance_row([1.0, 0.5, 0.0]), "row must be symmetric"),
-        (lambda: GaussianPrior.from_covariance_row([1.0, 0.9, 0.0, 0.9]), "row is no covariance"),
         (lambda: GaussianPrior.from_covariance(np.ones((2, 3))), r"cov must be square.*\(2, 3\)"),
         (lambda: GaussianPrior.from_covariance([[1.0, 0.5], [0.4, 1.0]]), "cov must be symmetric"),
         (lambda: GaussianPrior.from_covariance([[1.0, 2.0], [2.0, 1.0]]), "positive semi-definite"),
