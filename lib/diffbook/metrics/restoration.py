@@ -104,8 +104,7 @@ def energy_score(x: ArrayLike, x0: ArrayLike) -> NDArray:
 
     Returns
     -------
-    ndarray, shape (n,)
-        In the units of the images.
+    ndarray, shape (n,), in the units of the images
     """
     x, x0 = _draws(x, x0)
     m, d = x.shape[1:]
