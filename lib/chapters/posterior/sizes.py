@@ -51,12 +51,13 @@ def joined(cut: NDArray) -> NDArray[np.float64]:
 
 
 def deblurred(
-    image: NDArray, side: int, method: str, k: int, tuned: Mapping[str, float], m: int = 1
-) -> tuple[NDArray, NDArray]:
+    image: NDArray, side: int, method: str, k: int, tuned: Mapping[str, float],
+    weights: restoration.Weights | None = None,
+) -> tuple[NDArray, NDArray]:  # fmt: skip
     """One draw for every square of an image, and its measurement, both (n, side, side)."""
     data, name, S = TUNED_AT
     base = method.removesuffix(", rescaled")
-    used = restoration.rule(base, tasks.make_task(data, name), S, tuned.get(base, 1.0))
+    used = restoration.rule(base, tasks.make_task(data, name), S, tuned.get(base, 1.0), weights)
     if base != method:
         # The norm of a residual grows like the root of the number of pixels.
         used = used[0], used[1] * side / tasks.SIDES[data], used[2]
