@@ -62,7 +62,7 @@ def deblurred(
         # The norm of a residual grows like the root of the number of pixels.
         used = used[0], used[1] * side / tasks.SIDES[data], used[2]
     x, y, _ = restoration.draws(
-        tasks.make_task(data, name, side), squares(image, side), S, used, k, m
+        tasks.make_task(data, name, side), squares(image, side), S, used, k, 1
     )
     return x[:, 0], y
 
