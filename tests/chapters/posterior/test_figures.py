@@ -159,14 +159,12 @@ def test_plane_draws_w2_of_the_squares_it_is_given():
     assert ax.get_xlim()[1] > 13
 
 
-def test_coverage_in_percent_and_as_difference():
-    upper, lower = drawn("coverage")[0].axes
-    drawn_lines = [line.get_ydata() for line in upper.get_lines()]
-    assert any(np.array_equal(y, 100 * LEVELS**2) for y in drawn_lines)
-    excess = [line.get_ydata() for line in lower.get_lines()]
+def test_coverage_is_the_difference_to_the_promise_in_points():
+    (ax,) = drawn("coverage")[0].axes
+    excess = [line.get_ydata() for line in ax.get_lines()]
     assert any(np.array_equal(y, 100 * (LEVELS**2 - LEVELS)) for y in excess)
-    points = upper.containers[0].lines[0]
-    np.testing.assert_allclose(points.get_xydata(), [[50, 46], [90, 89]])
+    points = ax.containers[0].lines[0]
+    np.testing.assert_allclose(points.get_xydata(), [[50, -4], [90, -1]])
 
 
 def test_mismatch_shows_both_panels():
