@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = face(
         "problem": "Problem ratio make_problem merged binned",
         "filters": "Steps PosteriorTransfer compose run posterior_prior distortion_perception",
         "rules": (
-            "dps_normalised dps_constant dps_literal dps_annealed best_normalised "
+            "dps_normalised dps_literal dps_annealed best_normalised "
             "best_constant reference affine stability_bound no_overshoot_bound"
         ),
         "exact": "conditional_denoiser gaussian_vjp",

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -48,6 +49,9 @@ METHODS: dict[str, Callable[..., Steps]] = {
 
 BOX = (-12.0, 12.0)
 """Range of ``log(weight / reference)``."""
+
+STAYS, RESTARTS = 1e-3, 6
+"""When `descend` ends: the relative improvement that is none, and the number of restarts."""
 
 
 class Recursion(NamedTuple):
@@ -302,6 +306,7 @@ def design_weights(
     rng: np.random.Generator | None = None,
     n_bins: int | None = None,
     max_iter: int = 500,
+    own_starts: bool = True,
     **options: Any,
 ) -> WeightDesign:
     """Find the guidance weights that minimise the averaged distance to the exact posterior.
@@ -329,7 +334,9 @@ def design_weights(
         Design on `diffbook.inverse.problem.binned` modes, for large images; the objective that is returned
         is that of all modes.
     max_iter : int
-        Iterations per start.
+        Iterations per start, before some of them go on, see `descend`.
+    own_starts : bool
+        ``False``: only the starts that are given, and random ones.
     **options
         ``eta``, ``zeta``, ... of the method.
 
@@ -354,13 +361,13 @@ def design_weights(
         # A start above the stability bound may have an astronomic objective.
         stable = np.clip(limit["stability"], BOX[0], high)
 
-    candidates = {"reference": np.zeros(len(reference))}
-    if method == "dps":
+    candidates = {"reference": np.zeros(len(reference))} if own_starts else {}
+    if method == "dps" and own_starts:
         eta = options.get("eta", 0.0)
         best, _ = rules.best_normalised(small, alpha_bar, eta=eta)
         normalised = rules.dps_normalised(small, alpha_bar, best, eta=eta)
         candidates["normalised"] = np.log(normalised / reference)
-    if method == "pigdm":
+    if method == "pigdm" and own_starts:
         candidates["kappa"] = np.log(gains.kappa(alpha_bar) / reference)
     candidates |= more_starts(reference, starts, n_random, rng)
     candidates = {name: np.clip(x, BOX[0], stable) for name, x in candidates.items()}
@@ -396,9 +403,11 @@ def descend(
     max_iter: int,
     ftol: float = 1e-12,
 ) -> WeightDesign:
-    """L-BFGS from every start, and the best result.
+    """L-BFGS from every start, on from the ends that still move, and the best result.
 
-    The unknown is ``x = log(weight / reference)`` in [low, high], the function is the logarithm of
+    Where `max_iter` iterations were not enough L-BFGS starts again, always from the best end that
+    has not stayed yet. It stays when `max_iter` more iterations converge or improve the penalised
+    objective by less than `STAYS` (relative); after `RESTARTS` restarts all stay. The unknown is ``x = log(weight / reference)`` in [low, high], the function is the logarithm of
     the penalised objective, which makes tolerances relative.
     """
     check_search(tikhonov=tikhonov, max_iter=max_iter)
@@ -418,15 +427,29 @@ def descend(
 
     bounds = [(low, float(b)) for b in high]
     options = {"maxiter": max_iter, "maxcor": 20, "ftol": ftol, "gtol": 1e-6, "maxfun": 10**5}
-    reached, penalised, n_iter, n_eval = [], [], 0, 0
-    for name, start in starts.items():
-        result = minimize(fun, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        weights = reference * np.exp(result.x)
-        value = evaluate(weights)[0]
-        reached.append((name, value, weights))
-        penalised.append(value + tikhonov * result.x @ result.x)
-        n_iter, n_eval = n_iter + result.nit, n_eval + result.nfev
-    _, objective, weights = reached[int(np.argmin(penalised))]
+
+    def run(start: Array) -> Any:
+        return minimize(fun, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+
+    ends = {name: run(start) for name, start in starts.items()}
+    n_iter, n_eval = (sum(end[key] for end in ends.values()) for key in ("nit", "nfev"))
+    # Ends that agree are one minimum.
+    moving = {round(end.fun, 3): name for name, end in ends.items() if 0 < max_iter <= end.nit}
+    moving = list(moving.values())
+    for _ in range(RESTARTS):
+        if not moving:
+            break
+        name = min(moving, key=lambda name: ends[name].fun)
+        before, end = ends[name].fun, run(ends[name].x)
+        ends[name], n_iter, n_eval = end, n_iter + end.nit, n_eval + end.nfev
+        if end.nit < max_iter or before - end.fun < STAYS:
+            moving.remove(name)
+    reached = []
+    for name, end in ends.items():
+        weights = reference * np.exp(end.x)
+        reached.append((name, evaluate(weights)[0], weights))
+    best = min(range(len(reached)), key=lambda i: list(ends.values())[i].fun)
+    _, objective, weights = reached[best]
     return WeightDesign(weights, objective, reference, reached, n_iter, n_eval)
 
 
@@ -437,6 +460,9 @@ def design_family(
     **kwargs: Any,
 ) -> dict[int, WeightDesign]:
     """Design for several numbers of steps, each also started from its neighbours (continuation).
+
+    First upwards, with all starts and the design for fewer steps, then downwards from the design for
+    more steps alone; the better one is kept, with the starts of both.
 
     Parameters
     ----------
@@ -451,13 +477,33 @@ def design_family(
     dict of int to WeightDesign
     """
     designs: dict[int, WeightDesign] = {}
-    previous: int | None = None
-    for S in sorted(schedules):
-        starts = dict(kwargs.get("starts") or {})
-        if previous is not None:
-            starts[f"S = {previous}"] = interpolate_weights(
-                designs[previous].weights, schedules[previous], schedules[S]
-            )
+    order = sorted(schedules)
+
+    def neighbour(S: int, other: int) -> dict[str, Array]:
+        found = designs[other].weights
+        return {f"S = {other}": interpolate_weights(found, schedules[other], schedules[S])}
+
+    for i, S in enumerate(order):
+        starts = {**(kwargs.get("starts") or {}), **(neighbour(S, order[i - 1]) if i else {})}
         designs[S] = design_weights(problem, schedules[S], method, **{**kwargs, "starts": starts})
-        previous = S
+    alone = {**kwargs, "n_random": 0, "own_starts": False}
+    for more, S in pairwise(reversed(order)):
+        alone["starts"] = neighbour(S, more)
+        again = design_weights(problem, schedules[S], method, **alone)
+        designs[S] = _better(designs[S], again, kwargs.get("tikhonov", 0.0))
     return designs
+
+
+def _better(first: WeightDesign, second: WeightDesign, tikhonov: float) -> WeightDesign:
+    """Keep the design of the smaller penalised objective, with the starts of both."""
+
+    def penalised(design: WeightDesign) -> float:
+        distance = np.log(design.weights / design.reference)
+        return design.objective + tikhonov * float(distance @ distance)
+
+    return replace(
+        min(first, second, key=penalised),
+        starts=first.starts + second.starts,
+        n_iter=first.n_iter + second.n_iter,
+        n_eval=first.n_eval + second.n_eval,
+    )

@@ -52,12 +52,6 @@ def dps_normalised(
     return weights
 
 
-def dps_constant(alpha_bar: ArrayLike, zeta: float) -> Array:
-    """Return the same weight at every step, (S,)."""
-    zeta = real(zeta, "zeta", NON_NEGATIVE)
-    return np.full(len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1, zeta)
-
-
 def dps_literal(problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0) -> Array:
     """Weight that takes ``p(y | x_s) ~ N(H x0_hat, sigma_y^2 I)`` by its word: ``kappa / (2 sigma_y^2)``.
 
@@ -85,7 +79,8 @@ def best_constant(
     problem: Problem, alpha_bar: ArrayLike, *, eta: float = 0.0
 ) -> tuple[float, float]:
     """Best constant DPS weight by a one-dimensional search: (zeta, W2^2)."""
-    return _best(problem, alpha_bar, eta, lambda z: dps_constant(alpha_bar, z))
+    S = len(validate_alpha_bar(alpha_bar, allow_one=True)) - 1
+    return _best(problem, alpha_bar, eta, lambda z: np.full(S, z))
 
 
 def _best(

@@ -7,8 +7,8 @@ __getattr__, __dir__, __all__ = face(
     {
         "protocol": "Result Sampler walk initial_noise step_noise ask same_shape check_state",
         "unguided": "ddim ddpm heun dpmpp_2m",
-        "adapters": "clipped vp_from_ve ve_from_vp x0_from_eps x0_from_v at_timesteps",
-        "comparison": "score compare mode_z_scores sampled_z_scores",
+        "adapters": "clipped vp_from_ve x0_from_eps at_timesteps",
+        "comparison": "score compare sampled_z_scores",
         "transfer": "",
     },
 )

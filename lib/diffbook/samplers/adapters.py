@@ -48,32 +48,12 @@ def vp_from_ve(denoiser_ve: Denoiser) -> Denoiser:
     return denoiser
 
 
-def ve_from_vp(denoiser_vp: Denoiser) -> Denoiser:
-    """VE denoiser (takes ``sigma``) from a VP one (takes ``alpha_bar``)."""
-
-    def denoiser(x_t: Any, sigma_t: float, cond: Any = None) -> Any:
-        alpha_bar_t = 1.0 / (1.0 + sigma_t**2)
-        return denoiser_vp(alpha_bar_t**0.5 * x_t, alpha_bar_t, cond)
-
-    return denoiser
-
-
 def x0_from_eps(eps_model: Denoiser) -> Denoiser:
     """VP denoiser from a model of the noise, ``eps_model(x_t, alpha_bar_t, cond) -> eps_hat``."""
 
     def denoiser(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
         eps_hat = eps_model(x_t, alpha_bar_t, cond)
         return (x_t - (1.0 - alpha_bar_t) ** 0.5 * eps_hat) / alpha_bar_t**0.5
-
-    return denoiser
-
-
-def x0_from_v(v_model: Denoiser) -> Denoiser:
-    """VP denoiser from a v-model, ``v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0``."""
-
-    def denoiser(x_t: Any, alpha_bar_t: float, cond: Any = None) -> Any:
-        v_hat = v_model(x_t, alpha_bar_t, cond)
-        return alpha_bar_t**0.5 * x_t - (1.0 - alpha_bar_t) ** 0.5 * v_hat
 
     return denoiser
 

@@ -1,6 +1,6 @@
 """Schedules side by side under the Gaussian model: exact scores, and tables of them.
 
-Everything here is closed form: no samples are drawn. The one exception is `mode_z_scores`, which
+Everything here is closed form: no samples are drawn. The one exception is `sampled_z_scores`, which
 asks whether samples that were drawn agree with the closed form.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook._checks import choice, reals, whole
+from diffbook._checks import choice, whole
 from diffbook.priors import distances
 from diffbook.priors.gaussian import GaussianPrior
 from diffbook.samplers import unguided
-from diffbook.samplers.transfer import Transfer, transfer
+from diffbook.samplers.transfer import transfer
 from diffbook.schedules import design, families, levels
 from diffbook.schedules.levels import Process
 
@@ -101,40 +101,6 @@ def compare(
     return {name: np.array(values) for name, values in scores.items()}, designs
 
 
-def mode_z_scores(
-    prior: GaussianPrior, sample: ArrayLike, predicted: Transfer
-) -> tuple[Array, Array]:
-    """Standardised deviations of sampled moments from the predicted ones, mode by mode.
-
-    Parameters
-    ----------
-    prior : GaussianPrior
-        The data, whose eigenbasis is used.
-    sample : array_like, shape (n, *shape)
-        Output of a sampler.
-    predicted : Transfer
-        Its transfer functions.
-
-    Returns
-    -------
-    z_mean, z_var : ndarray
-        Standard normal if the prediction is right: means (real and imaginary parts where the basis
-        is complex), and variances.
-    """
-    sample = reals(sample, "sample")
-    n, std = len(sample), predicted.std
-    modes = prior.to_spectral(sample).reshape(n, -1)
-    error = modes - predicted.D2 * prior.mu0_spectral.ravel()
-    # A complex mode spreads its variance over two parts, which halves the sampling variance of
-    # its power; the modes that are their own mirror image (DC, Nyquist) are real.
-    real = np.all(np.abs(error.imag) < 1e-9 * std, axis=0) if np.iscomplexobj(error) else True
-    parts = np.where(real, 1.0, 2.0)
-    z_var = (np.mean(np.abs(error) ** 2, axis=0) / std**2 - 1.0) / np.sqrt(2.0 / (parts * n))
-    z_mean = np.mean(error, axis=0) / (std / np.sqrt(parts * n))
-    imaginary = z_mean.imag[parts > 1.0] if np.iscomplexobj(z_mean) else np.zeros(0)
-    return np.concatenate([z_mean.real, imaginary]), z_var
-
-
 def sampled_z_scores(
     prior: GaussianPrior,
     schedule: ArrayLike,
@@ -162,7 +128,8 @@ def sampled_z_scores(
     Returns
     -------
     z_mean, z_var : ndarray
-        See `mode_z_scores`.
+        Standard normal if `transfer` predicts the output, mode by mode: means (real and imaginary
+        parts where the basis is complex), and variances.
     """
     predicted = transfer(prior.lam, schedule, eta=eta, process=process)
     scale = 1.0 if process == "vp" else schedule[-1]
@@ -175,4 +142,13 @@ def sampled_z_scores(
         eta=eta,
         noise=lambda s, x: rng.standard_normal(x.shape),
     )
-    return mode_z_scores(prior, result.sample, predicted)
+    std, modes = predicted.std, prior.to_spectral(result.sample).reshape(n, -1)
+    error = modes - predicted.D2 * prior.mu0_spectral.ravel()
+    # A complex mode spreads its variance over two parts, which halves the sampling variance of
+    # its power; the modes that are their own mirror image (DC, Nyquist) are real.
+    real = np.all(np.abs(error.imag) < 1e-9 * std, axis=0) if np.iscomplexobj(error) else True
+    parts = np.where(real, 1.0, 2.0)
+    z_var = (np.mean(np.abs(error) ** 2, axis=0) / std**2 - 1.0) / np.sqrt(2.0 / (parts * n))
+    z_mean = np.mean(error, axis=0) / (std / np.sqrt(parts * n))
+    imaginary = z_mean.imag[parts > 1.0] if np.iscomplexobj(z_mean) else np.zeros(0)
+    return np.concatenate([z_mean.real, imaginary]), z_var

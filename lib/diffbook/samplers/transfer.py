@@ -33,7 +33,6 @@ from diffbook.schedules.levels import (
     check_modes,
     sigma_and_scale,
     validate_alpha_bar,
-    validate_sigma,
 )
 
 Array = NDArray[np.float64]
@@ -122,35 +121,6 @@ def step_coefficients(schedule: ArrayLike, process: Process, eta: float) -> Arra
     return np.stack([a, scale[:-1] * (1.0 - keep), c * scale[:-1]], axis=1)
 
 
-def step_gains(lam: ArrayLike, sigma: ArrayLike, eta: float = 0.0) -> tuple[Array, Array]:
-    """Gain and injected variance of every step, in the coordinates ``y = x / sqrt(alpha_bar)``.
-
-    Parameters
-    ----------
-    lam : array_like, shape (d,)
-        Variance of the data's modes.
-    sigma : array_like, shape (S + 1,)
-        Noise levels, clean end first.
-    eta : float in [0, 1]
-        0 for DDIM, 1 for DDPM.
-
-    Returns
-    -------
-    gain : ndarray, shape (S, d)
-        Row ``s - 1`` multiplies ``y_s - mu0`` in the step from ``s`` to ``s - 1``.
-    tau2 : ndarray, shape (S,)
-        Variance added by that step.
-    """
-    lam = check_modes(lam, eta, "ve")
-    sigma = validate_sigma(sigma)
-    low, high = sigma[:-1], sigma[1:]
-    ratio2 = (low / high) ** 2
-    tau2 = (eta * low) ** 2 * (1.0 - ratio2)
-    # sqrt(low^2 - tau2) without the cancellation of a long stochastic step.
-    keep = (high * low * np.sqrt(1.0 - eta**2 + eta**2 * ratio2))[:, None]
-    return (lam + keep) / (lam + high[:, None] ** 2), tau2
-
-
 def transfer(
     lam: ArrayLike, schedule: ArrayLike, *, eta: float = 0.0, process: Process = "vp"
 ) -> Transfer:
@@ -173,7 +143,13 @@ def transfer(
     """
     lam = check_modes(lam, eta, process)
     sigma, scale = sigma_and_scale(schedule, process)
-    gains, tau2 = step_gains(lam, sigma, eta)
+    # Gain of y_s - mu0 and added variance of every step, in the coordinates y = x / sqrt(alpha_bar).
+    low, high = sigma[:-1], sigma[1:]
+    ratio2 = (low / high) ** 2
+    tau2 = (eta * low) ** 2 * (1.0 - ratio2)
+    # sqrt(low^2 - tau2) without the cancellation of a long stochastic step.
+    keep = (high * low * np.sqrt(1.0 - eta**2 + eta**2 * ratio2))[:, None]
+    gains = (lam + keep) / (lam + high[:, None] ** 2)
     S = len(tau2)
     gain = np.ones((S + 1, lam.size))
     var = np.empty_like(gain)

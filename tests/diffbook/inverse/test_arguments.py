@@ -136,7 +136,6 @@ CASES = [
     case(gains.pigdm_published, alpha_bar=AB),
     # rules
     on_problem(rules.dps_normalised, zeta_prime=0.5, eta=0.5),
-    case(rules.dps_constant, alpha_bar=AB, zeta=0.5),
     on_problem(rules.dps_literal, eta=0.5),
     on_problem(rules.dps_annealed, eta=0.5),
     on_problem(rules.best_normalised, eta=0.5),

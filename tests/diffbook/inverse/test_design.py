@@ -429,8 +429,30 @@ def test_family_is_continued_from_fewer_steps():
     found = inverse.design_family(p, schedules)
     assert list(found) == [5, 10]
     assert "S = 5" in [name for name, _, _ in found[10].starts]
-    alone = inverse.design_weights(p, schedules[10])
-    assert found[10].objective <= alone.objective * (1.0 + 1e-9)
+    alone = {S: inverse.design_weights(p, schedules[S]) for S in (5, 10)}
+    for S in (5, 10):
+        assert found[S].objective <= alone[S].objective * (1.0 + 1e-9)
+        least = min(value for _, value, _ in found[S].starts)
+        assert found[S].objective == pytest.approx(least, rel=1e-12)
+        w = found[S].weights
+        assert found[S].objective == pytest.approx(
+            w2(p, schedules[S], gains.dps(p, schedules[S], w))
+        )
+    # Then back to fewer steps, from the neighbour alone.
+    own = [name for name, _, _ in alone[5].starts]
+    assert [name for name, _, _ in found[5].starts] == [*own, "S = 10"]
+
+
+def test_descent_goes_on_from_an_end_that_still_moves(monkeypatch):
+    """Strong blur with few iterations: the better end was not the better start."""
+    p, ab = setting("C", 25)
+    long = inverse.design_weights(p, ab, max_iter=100)
+    monkeypatch.setattr(design, "RESTARTS", 0)
+    short = inverse.design_weights(p, ab, max_iter=100)
+    assert long.objective < 0.9 * short.objective and long.n_iter > short.n_iter
+    monkeypatch.setattr(design, "RESTARTS", 3)
+    monkeypatch.setattr(design, "STAYS", np.inf)
+    assert inverse.design_weights(p, ab, max_iter=100).n_iter <= short.n_iter + 200
 
 
 def test_interpolation_between_numbers_of_steps():

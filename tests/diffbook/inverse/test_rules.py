@@ -45,7 +45,6 @@ def test_rules_of_the_literature(eta):
     p, ab = setting("A", 7)
     sigma2 = (1.0 - ab[1:]) / ab[1:]
     kappa = gains.kappa(ab, eta)
-    np.testing.assert_array_equal(inverse.dps_constant(ab, 0.3), np.full(7, 0.3))
     np.testing.assert_allclose(inverse.dps_literal(p, ab, eta=eta), kappa / 0.02, rtol=1e-12)
     np.testing.assert_allclose(
         inverse.dps_annealed(p, ab, eta=eta), kappa / (2 * (0.01 + sigma2)), rtol=1e-12
@@ -67,7 +66,7 @@ def test_one_dimensional_searches_find_their_minimum(search, name, S, eta):
 
     def value(z):
         if search is inverse.best_constant:
-            weights = inverse.dps_constant(ab, z)
+            weights = np.full(S, z)
         else:
             weights = inverse.dps_normalised(p, ab, z, eta=eta)
         return w2(p, ab, gains.dps(p, ab, weights, eta=eta))

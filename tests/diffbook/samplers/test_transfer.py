@@ -19,7 +19,6 @@ from diffbook.samplers.transfer import (
     ddim_gain,
     flow_gain,
     step_coefficients,
-    step_gains,
     transfer,
 )
 from diffbook.schedules.levels import sigma_and_scale
@@ -236,20 +235,20 @@ def test_every_state_against_dense_matrices(eta, kind):
     )
 
 
-def test_step_gains_by_hand():
-    gain, tau2 = step_gains([3.0], [0.5, 2.0], eta=1.0)
-    assert tau2[0] == pytest.approx(0.25 * (4.0 - 0.25) / 4.0)
-    assert gain[0, 0] == pytest.approx((3.0 + 0.25) / (3.0 + 4.0))
-    gain, tau2 = step_gains([3.0], [0.5, 2.0])
-    assert tau2[0] == 0.0
-    assert gain[0, 0] == pytest.approx((3.0 + 1.0) / (3.0 + 4.0))
+@pytest.mark.parametrize(
+    ("eta", "gain", "tau2"), [(1.0, 3.25 / 7.0, 0.25 * 3.75 / 4.0), (0.0, 4.0 / 7.0, 0.0)]
+)
+def test_one_ve_step_by_hand(eta, gain, tau2):
+    t = transfer([3.0], [0.5, 2.0], eta=eta, process="ve")
+    assert t.D1[0] == pytest.approx(gain)
+    assert t.var[0, 0] == pytest.approx(gain**2 * 4.0 + tau2)
 
 
 def test_a_single_long_ddpm_step_keeps_its_digits():
     """``keep = sqrt(sigma_0^2 - tau^2)`` is a difference of nearly equal numbers at eta = 1."""
     low, high = 1e-3, 1e5
-    gain, _ = step_gains([0.0], [low, high], eta=1.0)
-    assert gain[0, 0] == pytest.approx((low / high) ** 2, rel=1e-12)
+    t = transfer([0.0], [low, high], eta=1.0, process="ve")
+    assert t.D1[0] == pytest.approx((low / high) ** 2, rel=1e-12)
 
 
 # --- VE ---------------------------------------------------------------------------------------
@@ -412,7 +411,6 @@ GOOD = [0.9, 0.1]
         ),
         (lambda: ddim_gain([1.0], GOOD[::-1]), r"alpha_bar\[1\]"),
         (lambda: flow_gain([1.0], GOOD[::-1]), r"alpha_bar\[1\]"),
-        (lambda: step_gains([1.0], GOOD), r"sigma\[1\]"),
         (lambda: transfer([1.0], GOOD).mean_error([1.0, 2.0]), "mu0_spectral: got 2 numbers"),
     ],
 )

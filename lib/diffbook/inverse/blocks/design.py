@@ -1,4 +1,4 @@
-"""Designed guidance weights where modes couple, and what a decoupled surrogate costs.
+"""Designed guidance weights where modes couple, and the power of the states that they lead to.
 
 The weights of DPS, PiGDM and DiffPIR are designed as in `diffbook.inverse.design`, for blocks of modes and
 with the objective of `diffbook.inverse.blocks.chain`.
@@ -10,7 +10,6 @@ degradations.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,9 +28,11 @@ BOX = (-12.0, 4.0)
 """Range of ``log(weight / reference)`` in a design."""
 
 
-def best_normalised(problem: BlockProblem, alpha_bar: ArrayLike) -> tuple[float, float]:
+def best_normalised(
+    problem: BlockProblem, alpha_bar: ArrayLike, *, eta: float = 0.0
+) -> tuple[float, float]:
     """Best ``zeta'`` of DPS's normalised rule by a one-dimensional search: (zeta', W2^2)."""
-    return _best_normalised(Chain(merged(problem), alpha_bar))
+    return _best_normalised(Chain(merged(problem), alpha_bar, eta=eta))
 
 
 def _best_normalised(chain: Chain) -> tuple[float, float]:
@@ -43,6 +44,8 @@ def design_weights(
     alpha_bar: ArrayLike,
     method: Method = "dps",
     *,
+    eta: float = 0.0,
+    zeta: float = 0.0,
     cap: Cap | None = None,
     tikhonov: float = 0.0,
     starts: Mapping[str, ArrayLike] | None = None,
@@ -50,7 +53,7 @@ def design_weights(
     rng: np.random.Generator | None = None,
     max_iter: int = 500,
 ) -> WeightDesign:
-    """Find the weights of a deterministic sampler nearest to the exact posterior on average.
+    """Find the weights of a sampler nearest to the exact posterior on average.
 
     L-BFGS on ``log(weight / reference)`` within `BOX`, from several starts: the reference, for DPS
     the best normalised weights, those given, and random ones.
@@ -62,7 +65,9 @@ def design_weights(
     alpha_bar : array_like, shape (S + 1,)
         Schedule.
     method : {"dps", "pigdm", "diffpir"}
-        With eta = 0 (zeta = 0).
+    eta, zeta : float in [0, 1]
+        Fresh noise of DPS and PiGDM, and of DiffPIR, see `Chain`. One evaluation takes about
+        twice as long with noise.
     cap : {"no-overshoot", "stability"}, optional
         Upper bound of every weight, see `Chain.bound`.
     tikhonov : float
@@ -81,7 +86,7 @@ def design_weights(
     WeightDesign
     """
     check_search(cap, tikhonov, n_random, rng, max_iter)
-    chain = Chain(merged(problem), alpha_bar, method)
+    chain = Chain(merged(problem), alpha_bar, method, eta=eta, zeta=zeta)
     reference = chain.reference()
     if not np.all(reference > 0):
         raise ValueError(
@@ -104,58 +109,14 @@ def design_weights(
     )
 
 
-class SurrogateReport(NamedTuple):
-    """What a design on a simpler problem costs on the true one.
-
-    ``surrogate`` and ``exact`` are the two designs, ``on_surrogate`` is the objective that the
-    surrogate promises for its weights, ``transferred`` what they reach on the true problem.
-    """
-
-    surrogate: WeightDesign
-    exact: WeightDesign
-    on_surrogate: float
-    transferred: float
-
-    @property
-    def loss(self) -> float:
-        """Relative loss of the surrogate's weights, ``transferred / exact.objective - 1``."""
-        return self.transferred / self.exact.objective - 1.0
-
-
-def design_on_surrogate(
-    problem: BlockProblem,
-    surrogate: BlockProblem,
-    alpha_bar: ArrayLike,
-    method: Method = "dps",
-    **options: Any,
-) -> SurrogateReport:
-    """Design weights on a surrogate, evaluate them on the problem, and design there as well.
-
-    Parameters
-    ----------
-    problem : BlockProblem
-        What the weights are for, `blocks.from_matrix` of a mask for example.
-    surrogate : BlockProblem
-        Of the same signals, such as `blocks.mean_field_mask`.
-    alpha_bar, method, **options
-        As in `design_weights`. The surrogate's weights are one of the starts of the exact design,
-        which therefore is never worse than them, unless it is capped or penalised.
-    """
-    if surrogate.d != problem.d:
-        raise ValueError(f"surrogate must have {problem.d} modes like problem, got {surrogate.d}")
-    simple = design_weights(surrogate, alpha_bar, method, **options)
-    starts = {**(options.pop("starts", None) or {}), "surrogate": simple.weights}
-    exact = design_weights(problem, alpha_bar, method, starts=starts, **options)
-    reached = Chain(merged(problem), alpha_bar, method).value(simple.weights)
-    return SurrogateReport(simple, exact, simple.objective, reached)
-
-
-def state_power(problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike) -> Array:
+def state_power(
+    problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike, *, eta: float = 0.0
+) -> Array:
     """Mean power of DPS's states in the Gaussian model, relative to that of noisy data.
 
     Parameters
     ----------
-    problem, alpha_bar
+    problem, alpha_bar, eta
         As in `design_weights`.
     weights : array_like, shape (S,)
         Guidance weights.
@@ -165,11 +126,16 @@ def state_power(problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike)
     ndarray, shape (S,)
         1 where a state has the power that the denoiser expects at its noise level.
     """
-    return _walk(problem, alpha_bar, weights, np.inf)[1]
+    return _walk(problem, alpha_bar, weights, np.inf, eta)[1]
 
 
 def trimmed(
-    problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike, slack: float = 1.05
+    problem: BlockProblem,
+    alpha_bar: ArrayLike,
+    weights: ArrayLike,
+    slack: float = 1.05,
+    *,
+    eta: float = 0.0,
 ) -> Array:
     """Reduce DPS weights, from the noisy end on, until `state_power` is at most `slack`.
 
@@ -179,36 +145,37 @@ def trimmed(
     A slack below 1 is refused: no weights take power away from noisy data.
     """
     slack = real(slack, "slack", "[1, inf)", "1 is the power of noisy data")
-    return _walk(problem, alpha_bar, weights, slack)[0]
+    return _walk(problem, alpha_bar, weights, slack, eta)[0]
 
 
 def _walk(
-    problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike, slack: float
+    problem: BlockProblem, alpha_bar: ArrayLike, weights: ArrayLike, slack: float, eta: float
 ) -> tuple[Array, Array]:
     """Follow the states' second moment; the power after a step is quadratic in the step's weight."""
     problem, alpha_bar = merged(problem), np.asarray(alpha_bar)
-    chain = Chain(problem, alpha_bar)
+    chain = Chain(problem, alpha_bar, eta=eta)
     used, power = check_weights(weights, chain.S)[:, 0].copy(), np.empty(chain.S)
-    m, r, g = chain.H.shape
+    _, r, g = chain.H.shape
     total = float(problem.count @ problem.lam.sum(1))
 
     def mean(A: Array, B: Array) -> float:
-        # X = [D1 | D3] are the responses to the starting noise and to the measurement.
-        return inner(problem, np.concatenate([A[..., :g], A[..., g:] @ chain.S_y], axis=-1), B)
+        # Of the responses, those to what is random: all noise and the measurement.
+        A = np.concatenate([A[..., :g], A[..., g : g + r] @ chain.S_y], axis=-1)
+        return inner(problem, A, B[..., : g + r])
 
-    X = np.zeros((m, g, g + r), dtype=chain.H.dtype)
-    X[:, np.arange(g), np.arange(g)] = 1.0
+    X = chain._start()
     unit = chain.family.filters(np.ones(chain.S))[0]
     for s in range(chain.S - 1, -1, -1):
-        R = -(chain.H @ (chain.W[s] * X))
-        R[:, np.arange(r), g + np.arange(r)] += 1.0
+        R = chain._residual(X, s)
         kept = chain.keep[s] * X
         push = chain.family.L[s][..., None] * (adjoint(chain.H) @ (unit[s][..., None] * R))
         a, b, c = mean(kept, kept), mean(kept, push), mean(push, push)
+        a += chain.noise[s] * problem.d
         nominal = alpha_bar[s] * total + (1.0 - alpha_bar[s]) * problem.d
         if a + 2.0 * b * used[s] + c * used[s] ** 2 > slack * nominal:
             root = np.sqrt(max(b**2 - c * (a - slack * nominal), 0.0))
             used[s] = np.clip((root - b) / c, 0.0, used[s])
         power[s] = (a + 2.0 * b * used[s] + c * used[s] ** 2) / nominal
         X = kept + used[s] * push
+        chain._add_noise(X, s)
     return used, power

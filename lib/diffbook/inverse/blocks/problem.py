@@ -239,28 +239,6 @@ def from_matrix(prior: GaussianPrior, H: ArrayLike, sigma_y: float = 0.1) -> Blo
     )  # fmt: skip
 
 
-def mean_field_mask(prior: GaussianPrior, p_keep: float, sigma_y: float = 0.1) -> BlockProblem:
-    """Surrogate of a random mask that decouples the frequencies: ``h = sqrt(p_keep)``.
-
-    A mask M that keeps every sample with probability p has ``E[M^T M] = p I``, so the surrogate
-    has the average gradient of the data term. It has not the mask's posterior (what is lost is
-    spread evenly over all frequencies), nor its singular values (1, not ``sqrt(p)``): weights that
-    are best for it may lie above the stability bound of a mask.
-    `diffbook.inverse.blocks.design.design_on_surrogate` measures what they lose.
-
-    Parameters
-    ----------
-    prior : GaussianPrior
-        Stationary.
-    p_keep : float in (0, 1]
-        Share of the samples that is kept.
-    sigma_y : float
-        Standard deviation of the measurement noise.
-    """
-    root = np.sqrt(real(p_keep, "p_keep", "(0, 1]"))
-    return from_blur(prior, np.full(prior.shape, root), sigma_y)
-
-
 def merged(problem: BlockProblem) -> BlockProblem:
     """Merge blocks with one measured number (q = 1) that are equal up to phases and order.
 

@@ -40,7 +40,6 @@ CASES = [
     ),
     case(blocks.real_basis, prior=PRIOR),
     case(blocks.from_matrix, {"H": SIGN}, prior=PRIOR, H=H, sigma_y=0.1),
-    case(blocks.mean_field_mask, prior=PRIOR, p_keep=0.5, sigma_y=0.1),
     case(blocks.merged, problem=P),
     # gains
     on_problem(gains.prior, eta=0.5),
@@ -56,29 +55,24 @@ CASES = [
     case(gains.inner, {"A": OVERFLOW, "B": OVERFLOW}, problem=REAL, A=REAL.H, B=REAL.H),
     on_problem(gains.compose, gains=gains.dps(P, AB, WEIGHTS)),
     # chain
-    on_problem(chain.Chain, method="pigdm"),
+    on_problem(chain.Chain, method="pigdm", eta=0.5),
     case(CHAIN.value, weights=WEIGHTS),
     case(CHAIN.value_and_grad, weights=WEIGHTS),
     case(CHAIN.bound, cap="stability"),
     case(CHAIN.normalised, zeta_prime=0.5),
     # design
-    on_problem(design.best_normalised),
+    on_problem(design.best_normalised, eta=0.5),
     on_problem(
-        design.design_weights, method="dps", cap="stability", tikhonov=0.1, n_random=1, rng=RNG,
-        max_iter=2,
+        design.design_weights, method="dps", eta=0.5, cap="stability", tikhonov=0.1, n_random=1,
+        rng=RNG, max_iter=2,
     ),
-    on_problem(
-        design.design_on_surrogate, surrogate=blocks.mean_field_mask(PRIOR, 0.5), method="dps",
-        tikhonov=0.1, max_iter=2,
-    ),
-    on_problem(design.state_power, weights=WEIGHTS),
-    on_problem(design.trimmed, weights=WEIGHTS, slack=1.1),
+    on_problem(design.state_power, weights=WEIGHTS, eta=0.5),
+    on_problem(design.trimmed, weights=WEIGHTS, slack=1.1, eta=0.5),
 ]  # fmt: skip
 EXEMPT = {
     "Gains": "a record that gains make",
     "Family": "a record that families make",
     "BlockTransfer": "a record that compose makes",
-    "SurrogateReport": "a record that design_on_surrogate makes",
 }
 
 

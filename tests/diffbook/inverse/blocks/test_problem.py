@@ -114,16 +114,6 @@ def test_blocks_that_differ_in_their_mean_stay_apart():
     assert biases[0] > 0.1 and biases[1] == pytest.approx(biases[0], rel=1e-11)
 
 
-def test_mean_field_has_the_average_data_term():
-    prior, p_keep, rng = lorentzian(10), 0.6, np.random.default_rng(0)
-    masks = rng.random((20_000, 10)) < p_keep
-    average = np.diag(masks.mean(axis=0))
-    basis = bl.real_basis(prior)
-    surrogate = bl.mean_field_mask(prior, p_keep, 0.1)
-    diagonal = np.abs(surrogate.H[:, 0, 0]) ** 2
-    np.testing.assert_allclose(basis.T @ average @ basis, np.diag(diagonal), atol=0.02)
-
-
 # --- errors -----------------------------------------------------------------------------------
 
 PRIOR = lorentzian(8)
@@ -141,8 +131,6 @@ P = bl.from_downsampling(PRIOR, 2, None, 0.1)
         (lambda: bl.from_downsampling(PRIOR, True), "factor"),
         (lambda: bl.from_matrix(PRIOR, np.eye(7), 0.1), "H: expected shape"),
         (lambda: bl.from_matrix(PRIOR, 1.0, 0.1), "H: expected shape"),
-        (lambda: bl.mean_field_mask(PRIOR, 0.0), "p_keep"),
-        (lambda: bl.mean_field_mask(PRIOR, 1.1), "p_keep"),
         (lambda: replace(P, H=P.H[:, 0]), "H: expected shape"),
         (lambda: replace(P, mu0=P.mu0[:, :1]), "mu0"),
         (lambda: replace(P, count=P.count[:1]), "count"),
