@@ -170,36 +170,6 @@ def perception_distortion(
     return done(fig, None)
 
 
-def coverage(
-    nominal: ArrayLike,
-    closed: Mapping[str, ArrayLike],
-    measured_at: ArrayLike,
-    measured: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
-) -> Figure:
-    """Draw how much more often intervals hold the truth than promised; simulations as bars."""
-    nominal, at = _share("nominal", nominal), _share("measured_at", measured_at)
-    arrays = {k: _share(f"closed[{k!r}]", v, nominal.size) for k, v in filled(closed).items()}
-    if list(measured) != list(arrays):
-        raise ValueError(f"measured must have the methods {list(arrays)}; got {list(measured)}.")
-    bars = {
-        k: np.stack([_share(f"measured[{k!r}]", part, at.size) for part in v])
-        for k, v in measured.items()
-    }
-    fig, axes = panels(1, 1, (7.2, 3.2 + room(arrays)))
-    ax = axes.flat[0]
-    ax.axhline(0, color=INK, linewidth=1.2, zorder=1)
-    for key, value, look in distinct(arrays):
-        ax.plot(100 * nominal, 100 * (value - nominal), **look | {"marker": "none"})
-        mean, low, high = 100 * (bars[key] - at)
-        ax.errorbar(100 * at, mean, yerr=np.abs([mean - low, high - mean]), capsize=3,
-                    color=look["color"], marker=look["marker"], linestyle="none")  # fmt: skip
-        ax.plot([], [], label=label(key), **look)  # one entry for line and points
-    ax.set(xlabel="promised coverage (%)", ylabel="actual − promised\n(percentage points)")
-    ax.set_xlim(0, 100)
-    legend_below(fig, ax, len(arrays))
-    return done(fig, None)
-
-
 def mismatch(
     radius: ArrayLike,
     slopes: Mapping[float, tuple[ArrayLike, ArrayLike]],

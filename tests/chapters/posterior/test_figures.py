@@ -18,16 +18,10 @@ H = np.exp(-0.5 * (2 * np.pi * F * 1.5) ** 2)
 S_Y = H**2 * LAM + 0.01
 K, RHO, LAM_P = LAM * H / S_Y, H**2 * LAM / S_Y, LAM * 0.01 / S_Y
 PARTS = {"bias": 0.01 * LAM, "gain": 0.1 * LAM * RHO, "spread": 0.05 * LAM}
-LEVELS = np.linspace(0, 1, 21)
 SHARE = np.linspace(0, 1, 11)
 BEST = (6.5 + 4.0 * (1 - SHARE) ** 2, 4.0 * SHARE**2)
 POINTS = {"MMSE": (6.5, 4.0), "posterior": (13.0, 0.0), "map": (10.5, 0.0)}
 POINTS |= {"DPS designed": (11.2, 0.2)}
-BARS = {
-    "ideal": ([0.46, 0.89], [0.45, 0.88], [0.47, 0.9]),
-    "DDRM": ([0.2, 0.8], [0.2, 0.8], [0.2, 0.8]),
-}
-CLOSED = {"ideal": LEVELS**1.1, "DDRM": LEVELS**2}
 RADIUS, SIGMA = np.arange(9.0), np.geomspace(0.1, 100, 10)
 SLOPES = {0.5: (1 / (1 + RADIUS), 1 / (2 + RADIUS)), 5.0: (0.1 * RADIUS, 0.2 * RADIUS)}
 OVER = {"S = 10": (SIGMA, SIGMA), "S = 25": (SIGMA[1:], 2 * SIGMA[1:])}
@@ -46,7 +40,6 @@ FIGURES = {
     "plane": lambda: figures.perception_distortion(
         POINTS, BEST, {"DPS": ([20, 12, 18], [3, 0.2, 0.6])}
     ),
-    "coverage": lambda: figures.coverage(LEVELS, CLOSED, [0.5, 0.9], BARS),
     "mismatch": lambda: figures.mismatch(RADIUS, SLOPES, OVER),
 }  # fmt: skip
 
@@ -159,14 +152,6 @@ def test_plane_draws_w2_of_the_squares_it_is_given():
     assert ax.get_xlim()[1] > 13
 
 
-def test_coverage_is_the_difference_to_the_promise_in_points():
-    (ax,) = drawn("coverage")[0].axes
-    excess = [line.get_ydata() for line in ax.get_lines()]
-    assert any(np.array_equal(y, 100 * (LEVELS**2 - LEVELS)) for y in excess)
-    points = ax.containers[0].lines[0]
-    np.testing.assert_allclose(points.get_xydata(), [[50, -4], [90, -1]])
-
-
 def test_mismatch_shows_both_panels():
     top, bottom = drawn("mismatch")[0].axes
     named = [line.get_label() for line in top.lines if not line.get_label().startswith("_")]
@@ -204,8 +189,6 @@ def test_mismatch_shows_both_panels():
             lambda: figures.perception_distortion({"a": (1, -1)}, BEST, {"DPS": ([1], [1])}),
             r"points\['a'\] must have W2 squared of at least 0",
         ),
-        (lambda: figures.coverage([0, 50], CLOSED, [0.5], BARS), r"nominal must lie in \[0, 1\]"),
-        (lambda: figures.coverage(LEVELS, CLOSED, [0.5], {}), "measured must have the methods"),
         (lambda: figures.mismatch(RADIUS, {}, OVER), "nothing to draw"),
         (lambda: figures.mismatch(RADIUS, {0.5: (RADIUS[:-1], RADIUS)}, OVER), "network"),
         (lambda: figures.mismatch(RADIUS, SLOPES, {"S": (-SIGMA, SIGMA)}), r"sigma\[0\] = -0.1"),
