@@ -37,7 +37,7 @@ def one_frequency(frequency: ArrayLike, lam: ArrayLike, lam_p: ArrayLike, rho: A
     for name, value in {"lam": lam, "lam_p": lam_p}.items():
         vector(name, value, x.size)
     rho = _share("rho", rho, x.size)
-    fig, axes = panels(2, 1, (7.2, 4.7), sharex=True, heights=[1.5, 1.1])
+    fig, axes = panels(2, 1, (7.2, 4.0), sharex=True, heights=[1.4, 1])
     top, bottom = axes.flat
     every = sparse(x.size, 12)
     top.plot(x, lam, label="prior λ", markevery=every, **style("prior"))
@@ -85,7 +85,7 @@ def transfer_of_methods(
         checked = {k: vector(f"{name}[{k!r}]", _real(v), x.size) for k, v in curves.items()}
         rows.append((vector(f"target_{name}", _real(target), x.size), checked))
     names = ["target", *spread]
-    fig, axes = panels(2, 1, (7.2, 4.9 + room(names)), sharex=True)
+    fig, axes = panels(1, 2, (7.2, 3.0 + room(names)))
     for ax, (target, curves) in zip(axes.flat, rows, strict=True):
         ax.plot(x, target, color=GREY, linewidth=6, alpha=0.45, label="target",
                 solid_capstyle="butt")  # fmt: skip
@@ -98,7 +98,8 @@ def transfer_of_methods(
         ax.set_ylim(bottom, 1.4 * target.max())
     axes.flat[0].set_ylabel("spread $\\sqrt{V}$, target $\\sqrt{\\lambda_p}$\n(units of the data)")
     axes.flat[1].set_ylabel("measurement $D_3$, target K\n(data per y)")
-    axes.flat[1].set_xlabel(FREQUENCY)
+    for ax in axes.flat:
+        ax.set_xlabel(FREQUENCY)
     legend_below(fig, axes.flat[0], len(names))
     return done(fig, None)
 
@@ -146,7 +147,7 @@ def perception_distortion(
     arrays = {k: _plane(f"curves[{k!r}]", pair) for k, pair in filled(curves).items()}
     dots = {k: _plane(f"points[{k!r}]", np.reshape(v, (-1, 1))) for k, v in filled(points).items()}
     names = ["best possible", *arrays, *dots]
-    fig, axes = panels(1, 1, (7.2, 4.4 + room(names)))
+    fig, axes = panels(1, 1, (7.2, 3.9 + room(names)))
     ax = axes.flat[0]
     # The axes hold points and parabola; curves may run out of them.
     far = np.max([[best.max(), index.max()], *(dot.ravel() for dot in dots.values())], axis=0)
@@ -166,37 +167,6 @@ def perception_distortion(
     ax.set_xlabel(r"distortion $E|x_0-\hat{x}_0|^2$ (units of the data squared)")
     ax.set_ylabel(r"perception $W_2(p_x,p_{\hat{x}})$ (units of the data)")
     legend_below(fig, ax, len(names))
-    return done(fig, None)
-
-
-def coverage(
-    nominal: ArrayLike,
-    closed: Mapping[str, ArrayLike],
-    measured_at: ArrayLike,
-    measured: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
-) -> Figure:
-    """Draw how often intervals hold the truth (lines; simulations as bars), and the excess below."""
-    nominal, at = _share("nominal", nominal), _share("measured_at", measured_at)
-    arrays = {k: _share(f"closed[{k!r}]", v, nominal.size) for k, v in filled(closed).items()}
-    if list(measured) != list(arrays):
-        raise ValueError(f"measured must have the methods {list(arrays)}; got {list(measured)}.")
-    bars = {
-        k: np.stack([_share(f"measured[{k!r}]", part, at.size) for part in v])
-        for k, v in measured.items()
-    }
-    fig, axes = panels(2, 1, (7.2, 4.6 + room(arrays)), sharex=True, heights=[1.3, 1])
-    for ax, less in zip(axes.flat, (0.0, 1.0), strict=True):
-        ax.plot([0, 100], [0, 100 * (1 - less)], color=INK, linewidth=1.2, zorder=1)
-        for key, value, look in distinct(arrays):
-            ax.plot(100 * nominal, 100 * (value - less * nominal), **look | {"marker": "none"})
-            mean, low, high = 100 * (bars[key] - less * at)
-            ax.errorbar(100 * at, mean, yerr=np.abs([mean - low, high - mean]), capsize=3,
-                        color=look["color"], marker=look["marker"], linestyle="none")  # fmt: skip
-            ax.plot([], [], label=label(key), **look)  # one entry for line and points
-    top, bottom = axes.flat
-    top.set(ylabel="actual coverage (%)", xlim=(0, 100), ylim=(0, 100))
-    bottom.set(xlabel="promised coverage (%)", ylabel="actual − promised\n(percentage points)")
-    legend_below(fig, top, len(arrays))
     return done(fig, None)
 
 

@@ -59,13 +59,6 @@ def standard_methods(problem: Problem, alpha_bar: ArrayLike) -> dict[str, Steps]
     }
 
 
-def fate(problem: Problem) -> list[float]:
-    """Measurement noise, smallest distortion, and numbers of modes passed, restored and lost."""
-    passed, lost = problem.rho > 0.9, problem.rho < 0.1
-    counts = (passed.sum(), (~passed & ~lost).sum(), lost.sum())
-    return [problem.sigma_y, problem.mmse, *map(float, counts)]
-
-
 def method_table(
     problem: Problem,
     steps: Sequence[int],

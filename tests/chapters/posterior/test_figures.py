@@ -18,16 +18,10 @@ H = np.exp(-0.5 * (2 * np.pi * F * 1.5) ** 2)
 S_Y = H**2 * LAM + 0.01
 K, RHO, LAM_P = LAM * H / S_Y, H**2 * LAM / S_Y, LAM * 0.01 / S_Y
 PARTS = {"bias": 0.01 * LAM, "gain": 0.1 * LAM * RHO, "spread": 0.05 * LAM}
-LEVELS = np.linspace(0, 1, 21)
 SHARE = np.linspace(0, 1, 11)
 BEST = (6.5 + 4.0 * (1 - SHARE) ** 2, 4.0 * SHARE**2)
 POINTS = {"MMSE": (6.5, 4.0), "posterior": (13.0, 0.0), "map": (10.5, 0.0)}
 POINTS |= {"DPS designed": (11.2, 0.2)}
-BARS = {
-    "ideal": ([0.46, 0.89], [0.45, 0.88], [0.47, 0.9]),
-    "DDRM": ([0.2, 0.8], [0.2, 0.8], [0.2, 0.8]),
-}
-CLOSED = {"ideal": LEVELS**1.1, "DDRM": LEVELS**2}
 PAIRS_OF = {
     "photos": {"blur": [[0.5, 0.7], [2.0, 3.0]], "noise": [[0.8, 1.2]]},
     "digits": {"blur": [[0.9, 1.1], [1.5, 0.6]]},
@@ -47,7 +41,6 @@ FIGURES = {
     "plane": lambda: figures.perception_distortion(
         POINTS, BEST, {"DPS": ([20, 12, 18], [3, 0.2, 0.6])}
     ),
-    "coverage": lambda: figures.coverage(LEVELS, CLOSED, [0.5, 0.9], BARS),
     "order": lambda: figures.order(PAIRS_OF),
 }  # fmt: skip
 
@@ -160,16 +153,6 @@ def test_plane_draws_w2_of_the_squares_it_is_given():
     assert ax.get_xlim()[1] > 13
 
 
-def test_coverage_in_percent_and_as_difference():
-    upper, lower = drawn("coverage")[0].axes
-    drawn_lines = [line.get_ydata() for line in upper.get_lines()]
-    assert any(np.array_equal(y, 100 * LEVELS**2) for y in drawn_lines)
-    excess = [line.get_ydata() for line in lower.get_lines()]
-    assert any(np.array_equal(y, 100 * (LEVELS**2 - LEVELS)) for y in excess)
-    points = upper.containers[0].lines[0]
-    np.testing.assert_allclose(points.get_xydata(), [[50, 46], [90, 89]])
-
-
 def test_order_shows_every_pair_and_the_quarters_of_agreement():
     left, right = drawn("order")[0].axes[:2]
     assert [ax.get_title("left") for ax in (left, right)] == list(PAIRS_OF)
@@ -212,8 +195,6 @@ def test_order_shows_every_pair_and_the_quarters_of_agreement():
             lambda: figures.perception_distortion({"a": (1, -1)}, BEST, {"DPS": ([1], [1])}),
             r"points\['a'\] must have W2 squared of at least 0",
         ),
-        (lambda: figures.coverage([0, 50], CLOSED, [0.5], BARS), r"nominal must lie in \[0, 1\]"),
-        (lambda: figures.coverage(LEVELS, CLOSED, [0.5], {}), "measured must have the methods"),
         (lambda: figures.order({"photos": {}}), "nothing to draw"),
     ],
 )  # fmt: skip

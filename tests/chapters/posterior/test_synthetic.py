@@ -4,23 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
 
 from chapters.posterior import synthetic
 from diffbook import inverse, schedules
 from diffbook.inverse import gains
-from press import paths
 
 PRIOR, PROBLEMS = synthetic.synthetic_problems()
 AB = schedules.ddpm_respaced(10)
-
-
-def test_the_table_of_methods_agrees_with_an_independent_computation():
-    text = paths.reference("posterior", "methods").read_text("utf-8")
-    for problem, rows in yaml.safe_load(text).items():
-        found = synthetic.method_table(PROBLEMS[problem], (5, 10, 25, 50, 100))
-        for name, values in rows.items():
-            np.testing.assert_allclose(found[name], values, rtol=1e-5)
 
 
 def test_held_out_problems_are_deblurring_and_follow_the_seed():
