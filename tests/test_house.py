@@ -24,7 +24,7 @@ BUDGETS = {
     "diffbook": 10_500,
     "press": 3_000,
     "chapters/spectral": 1_600,
-    "chapters/posterior": 2_350,
+    "chapters/posterior": 2_300,
 }
 
 

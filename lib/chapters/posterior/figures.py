@@ -172,9 +172,11 @@ def perception_distortion(
 
 def order(points: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     """Draw pairs (model, network) of ratios to one method: a panel by data set, a look by task."""
-    fig, axes = panels(1, len(filled(points)), (7.2, 4.0))
+    for tasks in filled(points).values():
+        filled(tasks)
+    fig, axes = panels(1, len(points), (7.2, 4.0))
     for ax, (name, tasks) in zip(axes.flat, points.items(), strict=True):
-        for i, (task, pairs) in enumerate(filled(tasks).items()):
+        for i, (task, pairs) in enumerate(tasks.items()):
             model, network = np.transpose(pairs)
             ax.plot(model, network, label=task, **style(task, i) | {"linestyle": "none"})
         ax.set(xscale="log", yscale="log", title=name, xlabel="distance in the model, over DPS")
