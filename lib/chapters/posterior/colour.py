@@ -61,7 +61,7 @@ def deblur_colour(
     rows = []
     for S in steps:
         ab = ddpm_respaced(S) if pretrained is None else pretrained.schedule(ddpm_respaced(S))
-        tame = {} if pretrained is None else {"cap": "no-overshoot", "tikhonov": 1e-3}
+        tame = {} if pretrained is None else {"cap": "stability", "tikhonov": 1e-3}
         zeta, _ = inverse.best_normalised(problem, ab)
         methods = {
             "designed": design_weights(problem, ab, "dps", n_bins=128, **tame).weights,

@@ -182,7 +182,7 @@ def basin_designs(
         for label, name in free.items()
     }
     found["A, bounded"] = inverse.design_weights(
-        problems["A"], alpha_bar, n_random=n, rng=rng, cap="no-overshoot", tikhonov=1e-3
+        problems["A"], alpha_bar, n_random=n, rng=rng, cap="stability", tikhonov=1e-3
     )
     return found
 
