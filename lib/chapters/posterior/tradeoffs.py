@@ -135,11 +135,12 @@ def over_problems(
             "ideal": w2(small, ab, gains.ideal(small, ab)),
             "DPS, best ζ′": inverse.best_normalised(small, ab)[1],
         }
-        for label, method in (("DPS", "dps"), ("PiGDM", "pigdm"), ("DiffPIR", "diffpir")):
+        labels = {"DPS free": "dps", "PiGDM designed": "pigdm", "DiffPIR designed": "diffpir"}
+        for label, method in labels.items():
             best = inverse.design_weights(
                 small, ab, method, n_random=n_random, rng=rng, max_iter=max_iter, n_bins=n_bins
             )
-            found[f"{label} designed"] = best.objective
+            found[label] = best.objective
         for name, value in found.items():
             rows.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in rows.items()}
