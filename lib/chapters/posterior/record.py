@@ -45,13 +45,15 @@ METRICS = (
     "energy", "spread/error", "PSNR", "squared error", "SSIM", "consistency", "pixels", "gabor",
     "spectrum dB",
 )  # fmt: skip
+#: Those of which two methods are compared, and the tables of a part.
+COMPARED = ("energy", "PSNR", "squared error", "gabor", "spectrum dB")
 TABLES = ("tuning", "weights", "bounds", "cells", "differences", "order")
 
 #: Bounds of the weights that are compared on validation images, and the task that it is done for.
 CAPS, BOUNDS_OF = ("none", "stability", "no-overshoot"), "deblurring"
 
 PAIRS = (
-    *product(("free", "bounded", "trimmed"), ("DPS", "DPS, η = 0", "DPS, 1/‖r‖", "DDRM")),
+    *product(("free", "bounded", "trimmed"), ("DPS", "DPS, η = 0", "DPS, 1/‖r‖", "DDRM", "DiffPIR")),
     *product(("bounded × c", "bounded, η = 1"), ("DPS", "DPS, η = 0")),
     ("trimmed", "free"), ("free", "bounded"), ("bounded, η = 1", "bounded"),
     ("PiGDM bounded", "PiGDM"), ("DiffPIR designed", "DiffPIR"),
@@ -213,7 +215,9 @@ def part(
     found["cells"] = cell_rows(cells, model)
     pairs = [pair for pair in PAIRS if set(pair) <= set(methods)]
     found["order"] = [order_row(cells, model, S) for S in steps]
-    found["differences"] = [d for m in METRICS for pair in pairs for d in compared(cells, m, *pair)]
+    found["differences"] = [
+        d for m in COMPARED for pair in pairs for d in compared(cells, m, *pair)
+    ]
     return found
 
 
