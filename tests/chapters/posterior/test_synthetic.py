@@ -29,7 +29,7 @@ def test_gain_over_a_rule_is_against_the_best_of_its_numbers(method):
     p = inverse.merged(PROBLEMS["A"])
     gain = synthetic.gain_over_rule(p, 10, method)
     design = inverse.design_weights(p, AB, method).objective
-    for c in (0.1, 0.5, 0.9, 1.0, 2.0, 7.0):
+    for c in (0.1, 0.5, 0.9, 1.0, 1.36, 2.0, 7.0):
         rule = {
             "dps": lambda c=c: gains.dps(p, AB, inverse.dps_normalised(p, AB, c)),
             "pigdm": lambda c=c: gains.pigdm(p, AB, c * gains.pigdm_published(AB)),
