@@ -128,16 +128,9 @@ def rule(
 
 
 def restore(
-    denoiser: Callable,
-    task: tasks.Task,
-    y: NDArray,
-    S: int,
-    sampler: str,
-    weights: Any,
-    *,
-    seeds: Sequence[int],
-    **options: Any,
-) -> tuple[NDArray[np.float32], int]:
+    denoiser: Callable, task: tasks.Task, y: NDArray, S: int, sampler: str, weights: Any, *,
+    seeds: Sequence[int], **options: Any,
+) -> tuple[NDArray[np.float32], int]:  # fmt: skip
     """Restore measurements y (n, ...) with one sampler of `published`, in float32 torch."""
     weights = published.normalised(weights) if isinstance(weights, float) else weights
     like = torch.empty(0, dtype=torch.float32)
@@ -237,8 +230,8 @@ def predicted(task: tasks.Task, S: int, used: tuple[str, Any, dict]) -> float:
 
 
 #: Names that figures show for the methods and metrics of the studies.
-LABELS = {
-    "designed": "DPS designed",
+LABELS = {name: f"DPS {name}" for name, m in METHODS.items() if m.design and m.sampler == "dps"}
+LABELS |= {
     "tuned": "DPS tuned",
     "zeta' = 1": "DPS standard",
     "zeta' = 0.3": "DPS, ζ′ = 0.3",

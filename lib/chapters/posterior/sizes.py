@@ -21,14 +21,8 @@ from press.records import short
 TUNED_AT = ("photos", "deblurring", 25)
 NAMES, SIDE, SIDES = ("motorcycle", "coins"), 256, (16, 32, 64, 128, 256)
 METHODS = (
-    "DPS",
-    "DPS, rescaled",
-    "DPS, η = 0",
-    "DPS, η = 0, rescaled",
-    "bounded",
-    "trimmed",
-    "DDRM",
-)
+    "DPS", "DPS, rescaled", "DPS, η = 0", "DPS, η = 0, rescaled", "bounded", "trimmed", "DDRM",
+)  # fmt: skip
 
 
 def crop(name: str) -> NDArray[np.float64]:
