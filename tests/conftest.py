@@ -141,9 +141,9 @@ class Book:
             new(PARAMETERS, metadata={"tags": ["parameters"]}),
             new(SETUP.format(name=name)),
             new(WORK),
-            new(FIRST.format(ids=ids)),
-            new(SECOND.format(ids=ids)),
-            new("ledger.glance()\nledger.table()"),
+            new(FIRST.format(ids=ids), metadata={"tags": ["remove-input"]}),
+            new(SECOND.format(ids=ids), metadata={"tags": ["remove-input"]}),
+            new("ledger.glance()\nledger.table()", metadata={"tags": ["remove-input"]}),
         ]
         contents = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
         entries = contents["parts"][0]["chapters"]

@@ -46,10 +46,6 @@ class _Guarded(click.Group):
             _fail(1, str(error))
 
 
-def _chapters(chapter: str | None) -> list[str]:
-    return paths.chapters() if chapter is None else [parameters.known_chapter(chapter)]
-
-
 @click.group(cls=_Guarded, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="press")
 def main() -> None:
@@ -67,7 +63,7 @@ def main() -> None:
 @click.argument("chapter", required=False)
 def list_(chapter: str | None) -> None:
     """List chapters and profiles; with CHAPTER also its parameters."""
-    for name in _chapters(chapter):
+    for name in paths.chapters() if chapter is None else [parameters.known_chapter(chapter)]:
         click.echo(name)
         for profile in parameters.profiles(name):
             click.echo(f"    {profile:<10} {_expected_time(name, profile)}")
@@ -185,8 +181,9 @@ def record(chapter: str, profile: str) -> None:
 )
 def claims_(chapter: str | None, check: bool) -> None:
     """Show the claims of the recorded runs with their verdicts; a chapter's with its appendix'."""
-    names = [page for name in _chapters(chapter) for page in paths.pages_of(name)]
-    names = list(dict.fromkeys(names))
+    names = paths.chapters()
+    if chapter is not None:
+        names = paths.pages_of(parameters.known_chapter(chapter))
     book = claims.load_book()
     for name in names:
         document = book[name] if name in book else claims.load(name)

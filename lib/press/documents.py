@@ -142,9 +142,10 @@ def digest_files(files: Iterable[Path], base: Path) -> str:
 
 
 def digest_notebook(notebook: Mapping[str, Any]) -> str:
-    """SHA-256 of a notebook's sources; outputs, metadata and an injected cell do not count."""
+    """SHA-256 of a notebook's cells with their tags and captions; outputs and an injected cell do not count."""
+    shown = ("tags", "mystnb")  # metadata of a cell that change its looks on the page
     sources = [
-        [cell["cell_type"], cell["source"]]
+        [cell["cell_type"], cell["source"], *filter(None, map(cell["metadata"].get, shown))]
         for cell in notebook["cells"]
         if "injected-parameters" not in cell["metadata"].get("tags", [])
     ]

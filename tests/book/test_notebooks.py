@@ -89,7 +89,7 @@ def good_notebook():
         new.new_markdown_cell("(sec-there)=\n# Title"),
         new.new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
         new.new_code_cell("def f(x):\n    return x", metadata={"mystnb": figure}),
-        new.new_code_cell("ledger.check('demo-01')"),
+        new.new_code_cell("ledger.check('demo-01')", metadata={"tags": ["remove-input"]}),
     ]
     for count, cell in enumerate(cells[1:], 1):
         cell.execution_count = count
@@ -140,6 +140,13 @@ def _figure(nb):
         (lambda nb: nb.metadata.pop("kernelspec"), "kernel None"),
         (lambda nb: nb.cells[1].metadata.update(tags=[]), "0 parameters cells"),
         (lambda nb: nb.cells[3].metadata.update(tags=["parameters"]), "2 parameters cells"),
+        (lambda nb: nb.cells[3].metadata.clear(), "cell 4: only ledger calls, without the tag"),
+        (
+            lambda nb: nb.cells[2].update(
+                source='ledger.record(\n    "a",\n    max(x),\n)  # why\nledger.glance()'
+            ),
+            "cell 3: only ledger calls, without the tag",
+        ),
         (lambda nb: nb.cells[3].metadata.update(tags=["injected-parameters"]), "cell 4: injected"),
         (lambda nb: nb.metadata.update(papermill={}), "notebook: papermill metadata"),
         (lambda nb: nb.cells[0].metadata.update(papermill={}), "cell 1: metadata 'papermill'"),
@@ -171,6 +178,14 @@ def _figure(nb):
 def test_guard_catches(change, fault):
     faults = plant(change)
     assert any(fault in found for found in faults), faults
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "# ledger.check", "x = 1\nledger.record('a', x)", "for x in y:\n    ledger.record(x, 1)"],
+)
+def test_code_that_computes_is_no_bookkeeping(source):
+    assert plant(lambda nb: nb.cells[2].update(source=source)) == []
 
 
 def test_guard_measures_the_file_as_it_is_written(tmp_path):

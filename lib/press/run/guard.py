@@ -146,6 +146,17 @@ def short_functions(notebook: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def folded_bookkeeping(notebook: Mapping[str, Any]) -> list[str]:
+    """Demand the tag ``remove-input`` of a cell that does nothing but call the ledger."""
+    faults = []
+    for number, cell in _code_cells(notebook):
+        lines = next(closure.nodes(_source(cell))).body
+        only = bool(lines) and all(ast.unparse(line).startswith("ledger.") for line in lines)
+        if only and "remove-input" not in _tags(cell):
+            faults.append(f"cell {number}: only ledger calls, without the tag 'remove-input'")
+    return faults
+
+
 def size(notebook: Mapping[str, Any]) -> list[str]:
     """Demand a file below `MAX_BYTES` bytes."""
     import nbformat
@@ -183,6 +194,7 @@ _RULES = (
     figures,
     short_cells,
     short_functions,
+    folded_bookkeeping,
     size,
 )
 

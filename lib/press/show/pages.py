@@ -12,7 +12,7 @@ from press.documents import write_text
 from press.judge import claims, manifests, rule
 from press.judge.manifests import metrics_of
 from press.show.tables import DASH, Cell, Display, table
-from press.show.verdicts import measured_cell, reported, verdict_cell, with_note
+from press.show.verdicts import measured_cell, reason_of, reported, verdict_cell, with_note
 
 INTRODUCTION = """\
 % Made by `python -m press pages`; do not edit.
@@ -24,6 +24,7 @@ Every claim of every chapter, and what became of it.
 A verdict follows from the conditions in `data/<chapter>/claims.yaml`, by one rule: **reproduced** if all hold (where there is a confidence interval, at both of its ends), **partly** if some do or a looser threshold is met, **not reproduced** if none does, and **not tried** if nothing was measured.
 The tables are made from the claims and from the recorded runs in `data/<chapter>/runs/`; nothing on this page is typed in.
 Each claim links to the place where its chapter measures it.
+Below what was measured stand the profile of the run, the scale, and the reason where a claim is not reproduced.
 A value in brackets is a 95 % confidence interval, $n$ the number of independent repetitions behind it.
 """
 OPEN, CLOSE = "<!-- chapters -->", "<!-- /chapters -->"
@@ -62,16 +63,15 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
 
 def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> list:
     metrics = metrics_of(manifest)
-    origin = "paper" if claim["origin"] == "paper" else "beyond the paper"
-    run = [DASH]
-    if manifest is not None:
-        run = [manifest["profile"], manifest["device"], manifest["date"][:10], _commit(manifest)]
+    verdict = rule.claim_verdict(claim, metrics)
+    run = DASH if manifest is None else manifest["profile"]
+    measured = with_note(measured_cell(claim, metrics, exact=True), f"{run}; {claim['scale']}")
+    reason = reason_of(claim, verdict)
     return [
-        verdict_cell(claim, rule.claim_verdict(claim, metrics), _page(chapter)),
-        with_note(Cell.of(claim["statement"]), f"{claim['kind']}, {origin}"),
+        verdict_cell(claim, verdict, _page(chapter)),
+        with_note(Cell.of(claim["statement"]), f"{claim['kind']}; {claim['place']}"),
         Cell.of(reported(claim)),
-        measured_cell(claim, metrics, exact=True),
-        Cell("<br>".join(map(html.escape, run)), ", ".join(run)),
+        with_note(measured, reason) if reason else measured,
     ]
 
 
@@ -83,7 +83,12 @@ def claims_table(
     for claim in document["claims"]:
         tried = [m for m in manifests if rule.claim_verdict(claim, metrics_of(m)) != rule.NOT_TRIED]
         rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
-    head = ("Claim", "What is claimed", "The paper reports", "Measured (asked)", "Run")
+    head = (
+        "Claim",
+        "What is claimed, where",
+        "The paper reports",
+        "Measured (asked), run and scale",
+    )
     return table(f"Claims of {document['title']}", head, rows, "db-claims")
 
 

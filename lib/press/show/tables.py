@@ -36,11 +36,6 @@ class Cell:
         """Make a cell of one line of Markdown."""
         return cls(inline_html(text), text)
 
-    @classmethod
-    def join(cls, cells: Sequence["Cell"], html: str = "", text: str = "") -> "Cell":
-        """One cell of several, with separators for either form."""
-        return cls(html.join(c.html for c in cells), text.join(c.text for c in cells))
-
 
 def digits(value: float, significant: int = 3, *, exact: bool = False) -> str:
     """Write a number for people: three significant digits, or all of them for thresholds and integers."""

@@ -82,7 +82,7 @@ def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact
 def _named_html(text: str) -> str:
     """HTML of ``name value; name value`` with the names set as code."""
     parts = [part.partition(" ") for part in text.split("; ")]
-    return "<br>".join(
+    return "; ".join(
         f"<code>{html.escape(name)}</code> {number_html(rest)}" for name, _, rest in parts
     )
 
@@ -94,7 +94,8 @@ def reported(claim: Mapping[str, Any]) -> str:
     return "not available to us" if claim["origin"] == "paper" else "beyond the paper"
 
 
-def _reason(claim: Mapping[str, Any], verdict: str) -> str:
+def reason_of(claim: Mapping[str, Any], verdict: str) -> str:
+    """Why a claim is not reproduced; nothing where it is."""
     return "" if verdict == REPRODUCED else claim.get("reason", "")
 
 
@@ -103,12 +104,12 @@ def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata
     verdict = rule.claim_verdict(claim, metrics)
     measured = measured_text(claim, metrics, exact=False)
     asked = "; ".join(bound_text(condition) for condition in claim["conditions"])
-    reason = _reason(claim, verdict)
+    reason = reason_of(claim, verdict)
     markup = (
         f'<div class="db-claim" id="claim-{claim["id"]}">{badge(verdict)} '
         f'<strong class="db-id">{claim["id"]}</strong> '
         f'<span class="db-statement">{inline_html(claim["statement"])}</span> '
-        f'<span class="db-measured">Measured: {_named_html(measured).replace("<br>", "; ")} '
+        f'<span class="db-measured">Measured: {_named_html(measured)} '
         f"(asked: {number_html(asked)})</span>"
     )
     if reason:
@@ -125,18 +126,18 @@ def _link(claim: Mapping[str, Any], page: str = "") -> str:
 
 def verdict_cell(claim: Mapping[str, Any], verdict: str, page: str = "") -> Cell:
     """Make the first cell of a claim: identifier, linked to its place on a page, and verdict."""
-    return Cell(f"{_link(claim, page)}<br>{badge(verdict)}", f"{claim['id']} [{verdict}]")
+    return Cell(f"{_link(claim, page)} {badge(verdict)}", f"{claim['id']} [{verdict}]")
 
 
 def measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> Cell:
     """List what was measured for every condition, with the threshold it had to meet."""
-    cells = []
-    measured = measured_text(claim, metrics, exact).split("; ")
-    for value, condition in zip(measured, claim["conditions"], strict=True):
-        bound = bound_text(condition)
+    markup, text = [], []
+    values = measured_text(claim, metrics, exact).split("; ")
+    for value, bound in zip(values, map(bound_text, claim["conditions"]), strict=True):
         note = f'<span class="db-note">({number_html(bound)})</span>'
-        cells.append(Cell(f"{_named_html(value)} {note}", f"{value} ({bound})"))
-    return Cell.join(cells, "<br>", "; ")
+        markup.append(f'<span class="db-part">{_named_html(value)} {note}</span>')
+        text.append(f"{value} ({bound})")
+    return Cell(" ".join(markup), "; ".join(text))
 
 
 def with_note(cell: Cell, note: str) -> Cell:
@@ -151,18 +152,14 @@ def paper_table(
     profile: str,
     metadata: dict[str, Any] | None = None,
 ) -> Display:
-    """Paper beside reproduction, one row per claim of a chapter."""
+    """Paper beside reproduction, a line for each claim of a chapter; the scoreboard says more."""
     rows = []
     for claim in document["claims"]:
-        verdict = rule.claim_verdict(claim, metrics)
-        reason = _reason(claim, verdict)
-        why = f"{claim['scale']}. {reason}".strip() if reason else claim["scale"]
-        measured = with_note(measured_cell(claim, metrics, exact=False), why)
-        statement = with_note(Cell.of(claim["statement"]), claim["place"])
-        rows.append([verdict_cell(claim, verdict), statement, Cell.of(reported(claim)), measured])
-    head = ("Claim", "What is claimed, where", "The paper reports", "Measured (asked), scale")
-    shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-claims")
-    lines = [f"{row[0].text} paper: {row[2].text}; measured: {row[3].text}" for row in rows]
+        first = verdict_cell(claim, rule.claim_verdict(claim, metrics))
+        rows.append([first, Cell.of(reported(claim)), measured_cell(claim, metrics, exact=False)])
+    head = ("Claim", "The paper reports", "Measured (asked)")
+    shown = table(f"Paper beside reproduction, profile {profile}", head, rows, "db-brief")
+    lines = [f"{row[0].text} paper: {row[1].text}; measured: {row[2].text}" for row in rows]
     return Display(shown.html, "\n".join(lines), metadata or {})
 
 

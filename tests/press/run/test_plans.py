@@ -53,9 +53,21 @@ def test_outputs_do_not_change_the_key(book):
     before = documents.digest_notebook(notebook)
     notebook.cells[3].outputs = [nbformat.v4.new_output("stream", text="x")]
     notebook.cells[3].execution_count = 9
+    notebook.cells[3].metadata = {"tags": [], "papermill": {"duration": 1}}
     injected = nbformat.v4.new_code_cell("seed = 3", metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(2, injected)
     assert documents.digest_notebook(notebook) == before
+
+
+@pytest.mark.parametrize("name", ["tags", "mystnb"])
+def test_what_the_page_shows_of_a_cell_changes_the_key(book, name):
+    path = book.root / NOTEBOOK
+    notebook = nbformat.read(path, as_version=4)
+    before = plans.plan("demo", "smoke").inputs
+    notebook.cells[3].metadata[name] = {"tags": ["remove-input"], "mystnb": {"a": "b"}}[name]
+    nbformat.write(notebook, path)
+    after = plans.plan("demo", "smoke").inputs
+    assert {key for key in after if after[key] != before[key]} == {"notebook"}
 
 
 # --- finished -------------------------------------------------------------------------------------

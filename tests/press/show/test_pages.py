@@ -158,6 +158,30 @@ def test_unknown_values_of_the_paper_are_named_as_such(book):
     assert "paper: beyond the paper" in verdicts.paper_table(document, {}, "smoke").text
 
 
+def test_the_chapter_has_a_line_for_each_claim_and_the_scoreboard_the_rest(book):
+    ledger = Ledger("demo")
+    ledger.record("forms", 1e-14)
+    ledger.record("mean", 5.0, n=10)
+    ledger.record("extra", 4.0)
+    shown = ledger.table()
+    markup = Markup(shown.html)
+    assert len(markup.named("tr")) == 3
+    lines = shown.text.splitlines()
+    assert lines == [
+        "demo-01 [reproduced] paper: not available to us; measured: forms ~1e-14 rel. (≤ 1e-10 rel.)",
+        "demo-02 [partly] paper: 0.0 in <Table 1>; measured: "
+        "mean 5.00 (n = 10) (in [-1, 1]); spread – (> 0.5)",
+    ]
+    assert [m["name"] for m in shown.metadata["diffbook"]["metrics"]] == ["forms", "mean", "extra"]
+    more = ("small & finite", "number; this book", "10 draws", "Few draws.")
+    assert not [words for words in more if words in markup.text]
+    save(book, manifest("laptop", forms=1e-14, mean=5.0))
+    board = pages.scoreboard()
+    board = Markup("".join(re.findall(r"```\{raw\} html\n(.*?)\n```", board, re.S))).text
+    assert [words for words in more if words not in board] == []
+    assert "laptop; 10 draws" in board
+
+
 def test_a_value_that_depends_on_the_machine_is_shown_roughly(book):
     claim = {
         "kind": "number",
