@@ -1,4 +1,4 @@
-// Three things that the pages need and the theme does not do.
+// Four things that the pages need and the theme does not do.
 "use strict";
 
 // Sphinx loads MathJax only on pages with formulas in the text. Some pages have formulas in the
@@ -16,6 +16,15 @@ document.addEventListener("DOMContentLoaded", () => {
 // Docutils gives each entry of a bibliography a role that WAI-ARIA has withdrawn.
 document.addEventListener("DOMContentLoaded", () => {
   for (const entry of document.querySelectorAll('[role="doc-biblioentry"]')) entry.setAttribute("role", "listitem");
+});
+
+// In the contents at the left, the theme leaves the button that opens a chapter's pages without a name.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll("nav details > summary")) {
+    if (button.textContent.trim()) continue;
+    const chapter = button.closest("li").querySelector("a").textContent.trim();
+    button.setAttribute("aria-label", `Pages of ${chapter}`);
+  }
 });
 
 // Whatever scrolls sideways must be reachable by keyboard: wide outputs, tables and formulas.

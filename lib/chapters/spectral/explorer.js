@@ -57,7 +57,9 @@
     return { values, counts };
   }
 
-  // Density of steps over x = log sigma: fixed point of p ~ sqrt(sum_i w_i k_i).
+  // Density of steps over x = log sigma, a fixed point of p ~ sqrt(sum_i w_i k_i): the limit of many
+  // steps between perfect ends, and its method `own(S)`, with the weights that the law of S steps
+  // between the given ends has.
   function limitDensity(lam, loss, m = 801) {
     const { values, counts } = distinct(lam), n = values.length;
     const x0 = Math.log(SIGMA_0), h = (Math.log(SIGMA_S) - x0) / (m - 1);
@@ -69,25 +71,38 @@
       const s2 = Math.exp(2 * x[j]);
       kernel[i * m + j] = 0.5 * values[i] * s2 / (values[i] + s2) ** 2;
     }
-    let p = new Float64Array(m).fill(1 / (h * (m - 1))), iterations = 0;
-    for (let change = 1; iterations < 100 && change >= 1e-10; iterations++) {
-      const q = p.map((v, j) => cell[j] / v), speed = new Float64Array(m);
-      for (let i = 0; i < n; i++) {
-        let E = 0;
-        for (let j = 0, k = i * m; j < m; j++, k++) E += kernel[k] * q[j];
-        const w = counts[i] * (loss === "w2" ? values[i] : 1) * E;
-        for (let j = 0, k = i * m; j < m; j++, k++) speed[j] += w * kernel[k];
+
+    function solve(weight, start, damped) {
+      let p = start, iterations = 0;
+      for (let change = 1; iterations < 500 && change >= 1e-9; iterations++) {
+        const q = p.map((v, j) => cell[j] / v), speed = new Float64Array(m);
+        for (let i = 0; i < n; i++) {
+          let E = 0;
+          for (let j = 0, k = i * m; j < m; j++, k++) E += kernel[k] * q[j];
+          const w = counts[i] * weight(i, E);
+          if (w > 0) for (let j = 0, k = i * m; j < m; j++, k++) speed[j] += w * kernel[k];
+        }
+        let total = 0;
+        for (let j = 0; j < m; j++) total += cell[j] * (speed[j] = Math.sqrt(speed[j]));
+        if (!(total > 0)) break; // no mode lacks variance: the start stays
+        change = 0;
+        for (let j = 0; j < m; j++) change = Math.max(change, Math.abs(speed[j] / total / p[j] - 1));
+        const next = speed.map((v, j) => damped ? Math.sqrt(p[j] * v / total) : v / total);
+        const mass = next.reduce((sum, v, j) => sum + cell[j] * v, 0);
+        p = next.map((v) => v / mass);
       }
-      let total = 0;
-      for (let j = 0; j < m; j++) total += cell[j] * (speed[j] = Math.sqrt(speed[j]));
-      change = 0;
-      for (let j = 0; j < m; j++) {
-        speed[j] /= total;
-        change = Math.max(change, Math.abs(speed[j] / p[j] - 1));
-      }
-      p = speed;
+      return { x, p, iterations };
     }
-    return { x, p, iterations };
+
+    const limit = solve((i, E) => (loss === "w2" ? values[i] : 1) * E,
+      new Float64Array(m).fill(1 / (h * (m - 1))), false);
+    const gains = values.map((l) =>
+      Math.sqrt((1 - EPS_0) / EPS_S * (l + SIGMA_0 ** 2) / (l + SIGMA_S ** 2)));
+    const own = (S) => solve((i, E) => {
+      const v = gains[i] * Math.exp(-E / S), root = Math.sqrt(values[i]);
+      return loss === "w2" ? v * (root - v) : values[i] / (v * v) - 1;
+    }, limit.p, loss === "kl");
+    return { ...limit, own };
   }
 
   // S steps that each cover the same share of the integral of the density.
@@ -155,7 +170,7 @@
   }
 
   // The optimal S-step schedule: L-BFGS on the softmax increments of log sigma, which keep the
-  // schedule monotone, from the limiting schedule and from two heuristics as a safeguard.
+  // schedule monotone, from a density of steps and from two heuristics as a safeguard.
   function design(lam, S, loss, density) {
     const modes = distinct(lam), starts = [followDensity(S, density), logLinear(S), cosine(S)];
     const runs = starts.map((start) => minimise(modes, loss, start));
@@ -245,7 +260,7 @@
 
   const CURVES = [
     ["spectral", "spectral optimum", "", (S, density, lam, loss) => design(lam, S, loss, density)],
-    ["limit", "fixed\u00a0point", "1 3", (S, density) => followDensity(S, density)],
+    ["fixed", "fixed\u00a0point", "1 3", (S, density) => followDensity(S, density)],
     ["linear", "linear\u00a0β", "8 3", linearBeta],
     ["cosine", "cosine", "7 3 2 3", cosine],
     ["edm", "EDM\u00a0ρ\u00a0=\u00a07", "3 3", (S) => edm(S)],
@@ -344,7 +359,7 @@
     const body = el("tbody"), cells = {}, boxes = {};
     for (const [key, name, dash] of CURVES) {
       const box = el("input", { type: "checkbox", id: `${id}-show-${key}` });
-      box.checked = key !== "limit"; // it hides the optimum where the two agree
+      box.checked = key !== "fixed"; // it hides the optimum where the two agree
       const swatch = el("svg", { width: 30, height: 10, viewBox: "0 0 30 10", preserveAspectRatio: "xMinYMid slice", "aria-hidden": "true", class: `dbx-curve dbx-${key}` },
         el("path", { d: "M0,5H30", "stroke-dasharray": dash }));
       const label = el("label", { for: box.id }, swatch, el("span", {}, name));
@@ -358,7 +373,7 @@
     }
     const head = ["Schedule", "W2", "ratio", "KL", "ratio"].map((t) => el("th", { scope: "col" }, t));
     const table = el("table", { class: "dbx-table" },
-      el("caption", {}, "Distance of the sampler’s output to the data: W2 in units of the data, KL in nats, and their ratios to the spectral optimum, which is designed for the chosen distance. The fixed point is its limit for many steps. Power law: λ = (k/16)^−α for mode k. Untick a schedule to hide its curves."),
+      el("caption", {}, "Distance of the sampler’s output to the data: W2 in units of the data, KL in nats, and their ratios to the spectral optimum, which is designed for the chosen distance. The fixed point needs no optimiser: it follows the density of steps with the law’s own weights. Power law: λ = (k/16)^−α for mode k. Untick a schedule to hide its curves."),
       el("thead", {}, el("tr", {}, ...head)), body);
     const live = el("p", { class: "dbx-live", role: "status", "aria-live": "polite" });
 
@@ -368,7 +383,7 @@
         el("div", { class: "dbx-controls" }, lossField, leftField, rightField)),
       el("div", { class: "dbx-panels" }, leftPanel, rightPanel), live, table);
 
-    let cacheKey = "", density = null, last = "";
+    let cacheKey = "", limit = null, last = "";
     function lamNow() {
       if (spectrum.value === "ramp") return ramp();
       if (spectrum.value === "power") return powerLaw(Number(alpha.value));
@@ -384,7 +399,8 @@
       varianceOut.value = show(10 ** Number(variance.value));
       variance.setAttribute("aria-valuetext", varianceOut.value);
       const key = [spectrum.value, alpha.value, variance.value, loss.value].join();
-      if (key !== cacheKey) { density = limitDensity(lam, loss.value); cacheKey = key; }
+      if (key !== cacheKey) { limit = limitDensity(lam, loss.value); cacheKey = key; }
+      const density = limit.own(S);
 
       const results = {};
       for (const [name, , dash, make] of CURVES) {

@@ -65,8 +65,8 @@ def explorer(
     Three spectra are built in: "ramp" (the paper's synthetic signal, d = 50), "power"
     (``lambda_k = (k / 16)**-alpha`` with a slider for alpha, d = 256) and "white" (equal variances
     with a slider). The spectral optimum is found in the page for the chosen number of steps, as
-    `diffbook.schedules.design.design_schedule` finds it; the fixed point is `limit_schedule`. All schedules
-    share the ends of `diffbook.schedules.levels`.
+    `diffbook.schedules.design.design_schedule` finds it; the fixed point is that of `step_density`. All
+    schedules share the ends of `diffbook.schedules.levels`.
 
     Parameters
     ----------

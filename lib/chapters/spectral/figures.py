@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from diffbook.draw.parts import (
-    done,
-    filled,
-    legend_below,
-    log_sparse,
-    panels,
-    plain_log_ticks,
-    positive,
-    sparse,
-    thin,
-    vector,
-)
-from diffbook.draw.style import COLORS, GREY, INK, SEQUENCE, label, looks, style
+from diffbook.draw.parts import done, filled, legend_below, panels, positive, sparse
+from diffbook.draw.style import COLORS, GREY, INK, SEQUENCE, label, looks
 from diffbook.schedules.levels import alpha_bar_to_log_snr, validate_alpha_bar
 
 
@@ -45,43 +33,70 @@ def schedules(curves: Mapping[str | int, ArrayLike]) -> Figure:
     return done(fig, None)
 
 
-def transfer_map(maps: Mapping[str, ArrayLike], lam: ArrayLike) -> Figure:
-    """Draw variance / exact variance over step and mode, (S + 1, d), a panel for each schedule.
+def quarter_circles(curves: Mapping[str, ArrayLike], modes: Mapping[str, float]) -> Figure:
+    """Draw DDIM's steps as angles, a row for each mode (its variance) and a column for each schedule (sigma).
 
-    Row s is the state after arriving at step s; modes go from smooth (large `lam`) to fine.
+    A step to the next ray keeps the cosine of the angle between them: the path that turns onto
+    every ray at a right angle ends at the product of cosines, ``D1 / g``, which is written there.
     """
-    order = np.argsort(-positive("lam", lam), kind="stable")
-    arrays = {}
-    for key, value in filled(maps).items():
-        array = np.asarray(value, dtype=float)
-        if array.ndim != 2 or array.shape[1] != order.size:
-            raise ValueError(f"maps[{key!r}] must be (S + 1, {order.size}); got {array.shape}.")
-        arrays[key] = array[:, order]
-    low = min(float(array.min()) for array in arrays.values())
-    high = max(float(array.max()) for array in arrays.values())
-    norm, cmap = _around_one(low, high)
-    fig, axes = panels(1, len(arrays), (max(7.2, 2.6 * len(arrays)), 4.2), sharey=True)
-    for ax, (key, array) in zip(axes.flat, arrays.items(), strict=True):
-        S = array.shape[0] - 1
-        edges = np.arange(-0.5, S + 1), np.arange(0.5, order.size + 1)
-        image = ax.pcolormesh(*edges, array.T, norm=norm, cmap=cmap, rasterized=True)
-        ax.set(title=label(key), xlim=(S + 0.5, -0.5))
-        ax.grid(False)
-    axes.flat[0].set_ylabel("mode, by decreasing λ  (top: finest)")
-    fig.supxlabel("step s  (from S, noise, to 0, the sample)", fontsize=11.5)
-    bar = fig.colorbar(image, ax=list(axes.flat), pad=0.015, aspect=28)
-    bar.ax.set_ylim(low, max(high, 1.0))
-    bar.set_label("variance / its exact value at this noise level")
-    bar.outline.set_visible(False)
+    fig, axes = panels(len(filled(modes)), len(filled(curves)), (7.4, 2.35 * len(modes) + 0.3))
+    colors = (COLORS["spectral W2"], COLORS["linear beta"], COLORS["cosine"])
+    arc = np.linspace(0, np.pi / 2, 91)
+    for row, (mode, lam), color in zip(axes, modes.items(), colors, strict=False):
+        for ax, (name, sigma) in zip(row, curves.items(), strict=True):
+            phi = np.arctan(positive(f"curves[{name!r}]", sigma) / np.sqrt(lam))
+            kept = np.append(np.cumprod(np.cos(np.diff(phi))[::-1])[::-1], 1.0)
+            ax.plot(np.cos(arc), np.sin(arc), color=INK, linewidth=1.2)
+            for angle in phi:
+                ax.plot([0, np.cos(angle)], [0, np.sin(angle)], color=GREY, linewidth=0.8)
+            ax.plot(kept * np.cos(phi), kept * np.sin(phi), color=color, marker="o")
+            ax.annotate(f"{kept[0]:.2f}", (kept[0], 0), xytext=(5, 5), color=color, fontsize=13,
+                        fontweight="bold", textcoords="offset points")  # fmt: skip
+            ax.set(aspect="equal", xlim=(0, 1.04), ylim=(0, 1.04), xticks=(0, 1), yticks=())
+            ax.grid(False)
+        row[0].set_ylabel(mode.replace(": ", "\n"))
+    for ax, name in zip(axes[0], curves, strict=True):
+        ax.set_title(label(name))
+    fig.supxlabel("share of the deviation that is kept  (angle 90°: noise, 0°: data)", fontsize=11)
     return done(fig, None)
 
 
-def _around_one(low: float, high: float) -> tuple[Normalize, str]:
-    """Colours that are neutral at 1, or a plain sequence where values hardly exceed it."""
-    if high - 1.0 <= 0.05 * (1.0 - low):
-        return Normalize(low, high), "viridis"
-    reach = max(abs(high - 1.0), abs(1.0 - low), 1e-12)
-    return TwoSlopeNorm(1.0, 1.0 - reach, 1.0 + reach), "PuOr_r"
+def fading(states: Mapping[str, Mapping[float, NDArray]], spectrum: NDArray) -> Figure:
+    """Draw square images by noise level, a row for each name, and below them their radial spectra.
+
+    The dotted line is the noise, the grey one the `spectrum` of the prior by whole frequencies from 0.
+    """
+    levels = list(next(iter(filled(states).values())))
+    fig, axes = panels(len(states) + 1, len(levels), (8.2, 1.72 * len(states) + 2.1), sharex="row",
+                       sharey="row")  # fmt: skip
+    colors = (COLORS["linear beta"], COLORS["spectral W2"])
+    for row, (name, images) in zip(axes, states.items(), strict=False):
+        for ax, image in zip(row, images.values(), strict=True):
+            ax.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+            ax.set(xticks=(), yticks=())
+            ax.grid(False)
+        row[0].set_ylabel(name.replace(": ", "\n"))
+    for ax, sigma in zip(axes[-1], levels, strict=True):
+        ax.plot(np.arange(1, spectrum.size), spectrum[1:], color=GREY, linewidth=1.4, label="prior")
+        for color, (name, images) in zip(colors, states.items(), strict=False):
+            power = radial(np.abs(np.fft.fft2(images[sigma], norm="ortho")) ** 2)
+            ax.plot(np.arange(1, power.size), power[1:], color=color, label=name.split(": ")[0])
+        ax.axhline(sigma**2, color=INK, linestyle=":", label="noise, σ²")
+        ax.set(xscale="log", yscale="log", ylim=(1e-3, 2e2))
+    for ax, sigma in zip(axes[0], levels, strict=True):
+        ax.set_title(f"σ = {sigma:g}", fontsize=11.5)
+    axes[-1, 0].set_ylabel("power")
+    axes[-1, len(levels) // 2].set_xlabel("spatial frequency (cycles per image)")
+    legend_below(fig, axes[-1, 0], 4)
+    return done(fig, None)
+
+
+def radial(power: NDArray) -> NDArray:
+    """Mean of a square spectrum over rings of equal rounded frequency, up to half the side."""
+    side = len(power)
+    f = np.fft.fftfreq(side, 1.0 / side)
+    ring = np.rint(np.hypot(f[:, None], f)).astype(int).ravel()
+    return (np.bincount(ring, power.ravel()) / np.bincount(ring))[: side // 2 + 1]
 
 
 def cost_map(costs: Mapping[str, Mapping[str, float]], *, xlabel: str, ylabel: str) -> Figure:
@@ -98,121 +113,4 @@ def cost_map(costs: Mapping[str, Mapping[str, float]], *, xlabel: str, ylabel: s
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(False)
-    return done(fig, None)
-
-
-def agreement(
-    predicted: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *, band: float, unit: str
-) -> Figure:
-    """Draw measured over predicted values, a name for each schedule, and a band about equality."""
-    everything = np.concatenate([vector(k, v) for k, v in filled(predicted).items()])
-    fig, axes = panels(1, 1, (7.2, 5.0))
-    ax = axes.flat[0]
-    ends = np.array([0.85 * everything.min(), 1.15 * everything.max()])
-    ax.plot(ends, ends, color=INK, linewidth=1.2)
-    ax.fill_between(ends, (1 - band) * ends, (1 + band) * ends, color=INK, alpha=0.08, linewidth=0)
-    for i, name in enumerate(predicted):
-        look = style(name, i) | {"linestyle": "none", "markersize": 8}
-        ax.plot(predicted[name], measured[name], label=label(name), **look)
-    ax.set(xscale="log", yscale="log", xlabel=f"{unit}, predicted", ylabel=f"{unit}, measured")
-    for axis in (ax.xaxis, ax.yaxis):
-        plain_log_ticks(axis)
-    legend_below(fig, ax, len(predicted))
-    return done(fig, None)
-
-
-def envelope(lam: ArrayLike, losses: Mapping[str, ArrayLike], bound: ArrayLike) -> Figure:
-    """Draw ``1 - D1 / g`` of schedules over the variance of a mode; below `bound` is shaded."""
-    lam, bound = positive("lam", lam), positive("bound", bound)
-    arrays = {k: positive(f"losses[{k!r}]", v) for k, v in filled(losses).items()}
-    fig, axes = panels(1, 1, (7.2, 4.6))
-    ax, color = axes.flat[0], COLORS["spectral W2"]
-    bottom = 0.75 * bound.min()
-    ax.fill_between(lam, bottom, bound, color=color, alpha=0.14, linewidth=0)
-    ax.plot(lam, bound, color=color, linewidth=2.6, label="optimum for this λ alone")
-    for name, values, look in looks(arrays):
-        ax.plot(lam, values, label=label(name), markevery=log_sparse(lam), **look)
-    ax.set(xscale="log", yscale="log", xlim=(lam[0], lam[-1]), ylim=(bottom, 1.0))
-    ax.set_xlabel(r"variance $\lambda$ of the mode (units of the data squared)")
-    ax.set_ylabel(r"lost share $1-D_1/g$ of the deviation")
-    legend_below(fig, ax, len(arrays) + 1)
-    return done(fig, None)
-
-
-def large_s(
-    steps: ArrayLike,
-    scaled: Mapping[str, tuple[ArrayLike, float]],
-    w2: ArrayLike,
-    law: tuple[NDArray, NDArray],
-    floor: float,
-) -> Figure:
-    """Draw the large-S law: convergence of the constants, and W2 with both ends.
-
-    Left, {name: (``S^2`` times the loss divided by its limit, the limit)}; right, W2 at the steps on
-    the `law` (S, W2), and the `floor` that the ends alone leave.
-    """
-    steps = positive("steps", steps)
-    fig, axes = panels(1, 2, (8.4, 4.3))
-    left, right = axes.flat
-    left.axhline(1.0, color=INK, linewidth=1)
-    for name, (ratio, limit) in filled(scaled).items():
-        left.plot(steps, ratio, label=f"{label(name)}: C = {limit:.1f}", **style(name))
-    left.set_ylabel(r"$S^2\,\times$ loss / its limit C")
-    right.plot(*law, color=GREY, linewidth=1.6, label="law")
-    right.axhline(floor, color=INK, linewidth=1, linestyle=(0, (2, 2)))
-    right.annotate("floor of the ends", (law[0][0], floor), xytext=(0, 4),
-                   textcoords="offset points", color=INK, va="bottom")  # fmt: skip
-    look = style("spectral W2") | {"linestyle": "none"}
-    right.plot(steps, positive("w2", w2), label="spectral W2", **look)
-    right.set(yscale="log", ylabel=r"$W_2$ (units of the data)")
-    right.yaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 5, 10, 20]))
-    right.yaxis.set_major_formatter("{x:g}")
-    right.yaxis.set_minor_locator(NullLocator())
-    for ax in (left, right):
-        ax.set(xscale="log", xlabel="number of steps S")
-        ax.legend(loc="upper right")
-        ax.xaxis.set_major_locator(FixedLocator(thin(steps)[::2]))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_locator(NullLocator())
-    return done(fig, None)
-
-
-def exponents(
-    alpha: NDArray,
-    theory: Mapping[str, ArrayLike],
-    points: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    star: tuple[float, float],
-) -> Figure:
-    """Draw 1/rho over the exponent of a power law: formulas, measured points, and EDM's own."""
-    fig, axes = panels(1, 1, (7.2, 4.6))
-    ax = axes.flat[0]
-    ax.axhline(0.0, color=GREY, linewidth=1)
-    for i, (name, values) in enumerate(filled(theory).items()):
-        look = style(name, i)
-        ax.plot(alpha, values, label=name, **look | {"marker": "none"})
-        ax.plot(*points[name], **look | {"linestyle": "none"})
-    ax.plot(*star, marker="*", markersize=13, color=INK, linestyle="none", zorder=5)
-    ax.annotate("EDM, ρ = 7", star, xytext=(-4, 12), textcoords="offset points", ha="center",
-                color=INK)  # fmt: skip
-    ax.set_xlabel(r"exponent $\alpha$ of the spectrum $\lambda_k = k^{-\alpha}$")
-    ax.set(ylabel=r"$1/\rho$", xlim=(alpha[0], alpha[-1]))
-    legend_below(fig, ax, len(theory))
-    return done(fig, None)
-
-
-def ratio_ranges(groups: Mapping[str, Mapping[str, Sequence[float]]], *, mark: int) -> Figure:
-    """Draw ratios to an optimum as ranges over steps, {panel: {method: ratios}}, one marked."""
-    names = list(next(iter(filled(groups).values())))[::-1]
-    fig, axes = panels(1, len(groups), (8.4, 0.34 * len(names) + 1.5), sharey=True)
-    for ax, (heading, table) in zip(axes.flat, groups.items(), strict=True):
-        for row, name in enumerate(names):
-            values = positive(f"groups[{heading!r}][{name!r}]", table[name])
-            color = style(name, row)["color"]
-            ax.hlines(row, values.min(), values.max(), color=color, linewidth=4, alpha=0.45,
-                      capstyle="round")  # fmt: skip
-            ax.plot(values[mark], row, color=color, marker="o", markersize=7)
-        ax.axvline(1.0, color=INK, linewidth=1)
-        ax.set(title=heading, xscale="log", xlabel="ratio to the optimum")
-        plain_log_ticks(ax.xaxis)
-    axes.flat[0].set_yticks(range(len(names)), [label(name) for name in names])
     return done(fig, None)

@@ -10,6 +10,7 @@ them: they show what a small number of samples does to a distance between sample
 
 from __future__ import annotations
 
+import hashlib
 import time
 from itertools import product
 from pathlib import Path
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from chapters.spectral import sampling, signals
 from diffbook.datasets import digits, photos
-from diffbook.metrics.cells import Cell
+from diffbook.metrics.cells import Cell, compare
 from diffbook.metrics.samples import Metric, image_metrics
 from diffbook.priors.gaussian import GaussianPrior
 from press import paths
@@ -49,17 +50,39 @@ def distances(name: str) -> dict[str, Metric]:
     return found | small
 
 
-def load(path: Path | None = None) -> tuple[dict[tuple[str, int], list[Cell]], dict[str, Any]]:
-    """Read the study: {(data, samples): cells}, and what it says about itself with its floors."""
+def networks(retrained: bool = False) -> dict[str, str]:
+    """SHA-256 of the files of all networks of the study, by name; those that are missing are left out."""
+    files = [
+        paths.network(name, k, retrained=retrained) for name in ("digits", "photos") for k in SEEDS
+    ]
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+
+def load(
+    path: Path | None = None, *, retrained: bool = False
+) -> tuple[dict[tuple[str, int], list[Cell]], dict[str, Any]]:
+    """Read the study: {(data, samples): cells}, and what it says about itself with its floors.
+
+    Its entry "fits" says whether the networks in use, recorded or `retrained`, are those it measured.
+    """
     path = path or paths.study("spectral", "networks")
     if not path.is_file():
         raise FileNotFoundError(f"no study at {path}; make it: python -m chapters.spectral.record")
     document, found = read(path), {}
+    if "networks" not in document["about"]:
+        raise ValueError(f"{path}: names no networks; make it: python -m chapters.spectral.record")
     for row in document["cells"]:
         cells = found.setdefault((row["data"], row["n"]), [])
         cells += [Cell(row["S"], row["method"], m, row["seed"], row[m]) for m in METRICS]
     floors = {(row["data"], row["n"]): row for row in document["floors"]}
-    return found, document["about"] | {"floors": floors}
+    fits = document["about"]["networks"] == networks(retrained)
+    return found, document["about"] | {"floors": floors, "fits": fits}
+
+
+def over_designed(measured: list[Cell], metric: str, S: int) -> dict[str, float]:
+    """Distance of every heuristic over that of the schedule designed for W2, at S steps."""
+    pairs = {h: compare(measured, metric, "spectral W2", h) for h in signals.HEURISTICS}
+    return {h: 1 / next(pair.ratio[0] for pair in p if pair.S == S) for h, p in pairs.items()}
 
 
 def make(n: int = N, steps: tuple[int, ...] = STEPS, say: Any = click.echo) -> dict[str, Any]:
@@ -93,6 +116,7 @@ def main(samples: int, out: Path | None) -> None:
     about = {
         "command": "python -m chapters.spectral.record", "n": samples, "few": FEW,
         "steps": STEPS, "training_seeds": SEEDS, "reference": "training images",
+        "networks": networks(),
     }  # fmt: skip
     document = make(
         samples, say=lambda line: click.echo(f"{time.perf_counter() - start:6.0f} s  {line}")

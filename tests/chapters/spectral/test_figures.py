@@ -10,8 +10,9 @@ from PIL import Image
 
 from chapters.spectral import figures
 from diffbook import draw, schedules
+from diffbook.metrics.samples import power_spectrum
+from diffbook.samplers.transfer import ddim_gain, flow_gain
 
-LAM = np.geomspace(400.0, 0.26, 50)
 STEPS = [5, 10, 20, 50, 112]
 
 
@@ -27,32 +28,24 @@ def lines(ax):
 
 
 TWO = {"cosine": schedules.cosine(20), "linear beta": schedules.linear_beta(20)}
+PICTURE = np.zeros((16, 16))
 FIGURES = {
     "schedules": lambda: figures.schedules(TWO),
     "schedules by steps": lambda: figures.schedules({S: schedules.cosine(S) for S in STEPS}),
-    "map": lambda: figures.transfer_map(
-        {"spectral W2": np.linspace(0.6, 1, 550).reshape(11, 50), "cosine": np.ones((11, 50))}, LAM
+    "circles": lambda: figures.quarter_circles(
+        {name: schedules.alpha_bar_to_sigma(a) for name, a in TWO.items()}, {"a: λ = 1": 1.0}
+    ),
+    "fading": lambda: figures.fading(
+        {
+            name: {0.1: PICTURE + 1, 1.0: PICTURE - 1}
+            for name in ("forward: noise", "backward: DDIM")
+        },
+        np.ones(9),
     ),
     "costs": lambda: figures.cost_map(
         {"a": {"a": 1.0, "b": 2.5}, "b": {"a": 1.25, "b": 1.0}}, xlabel="used", ylabel="designed"
     ),
-    "agreement": lambda: figures.agreement(
-        {"cosine": [1.0, 2.0]}, {"cosine": [1.1, 1.9]}, band=0.15, unit="distance"
-    ),
-    "envelope": lambda: figures.envelope(
-        LAM[::-1], {"cosine": np.full(50, 0.2)}, np.full(50, 0.1)
-    ),
-    "large S": lambda: figures.large_s(
-        [5, 10], {"spectral W2": ([0.9, 1.0], 3.0)}, [2.0, 1.0],
-        (np.array([5.0, 10.0]), np.array([2.0, 1.0])), 0.1,
-    ),
-    "exponents": lambda: figures.exponents(
-        np.array([1.0, 2.0]), {"W2": [0.0, 0.3]}, {"W2": ([1.5], [0.2])}, star=(14 / 11, 1 / 7)
-    ),
-    "ranges": lambda: figures.ratio_ranges(
-        {"W2": {"GITS": [1.1, 1.2]}, "KL": {"GITS": [2.0, 4.0]}}, mark=1
-    ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -65,12 +58,12 @@ def test_figures_have_labels_opaque_light_panels_and_readable_text(name):
     assert 680 <= picture.width <= 1400
     corner = np.array(picture.convert("RGBA"))[3, 3]
     assert tuple(corner) == (*(int(draw.PANEL[i : i + 2], 16) for i in (1, 3, 5)), 255)
+    rows = {}
     for ax in fig.axes:
-        named = any(other.get_ylabel() for other in ax.get_shared_y_axes().get_siblings(ax))
-        assert named or name == "ranges"  # its rows are the names
-        is_bar = ax.get_label() == "<colorbar>"
-        assert is_bar or ax.get_xlabel() or fig.get_supxlabel()
+        rows.setdefault(ax.get_subplotspec().rowspan.start, []).append(ax)
         assert all(text.get_fontsize() >= 11 for text in ax.texts + ax.get_xticklabels())
+    assert all(any(ax.get_ylabel() for ax in row) for row in rows.values())
+    assert fig.get_supxlabel() or any(ax.get_xlabel() for ax in rows[max(rows)])
     for legend in fig.legends:
         inside = legend.get_window_extent()
         assert inside.x0 >= 0
@@ -87,11 +80,30 @@ def test_schedule_panels_hold_the_data():
     )
 
 
-def test_transfer_map_orders_modes_by_variance():
-    lam = np.array([0.25, 1.0, 0.5])
-    fig = figures.transfer_map({"cosine": np.tile(lam, (3, 1))}, lam)
-    mesh = fig.axes[0].collections[0].get_array()
-    np.testing.assert_allclose(np.asarray(mesh).reshape(3, 3)[:, 0], [1, 0.5, 0.25])
+def test_the_path_on_a_quarter_circle_ends_at_the_product_of_cosines():
+    sigma, lam = schedules.edm(5, *schedules.sigma_range()), 4.0
+    (ax,) = figures.quarter_circles({"cosine": sigma}, {"one": lam}).axes
+    path = next(line for line in ax.get_lines() if line.get_marker() == "o")
+    alpha_bar = schedules.sigma_to_alpha_bar(sigma)
+    kept = (ddim_gain([lam], alpha_bar) / flow_gain([lam], alpha_bar)).item()
+    ends = np.hypot(*path.get_data())[[0, -1]]
+    np.testing.assert_allclose(ends, [kept, 1.0], rtol=1e-10)
+    assert [t.get_text() for t in ax.texts] == [f"{kept:.2f}"]
+    # Each step turns onto the next ray at a right angle.
+    points = np.array(path.get_data()).T
+    np.testing.assert_allclose(np.sum(points[:-1] * np.diff(points, axis=0), axis=1), 0, atol=1e-12)
+
+
+def test_fading_shows_the_images_and_their_radial_power():
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((32, 32))
+    fig = figures.fading({"a: b": {0.5: image}}, np.ones(17))
+    np.testing.assert_array_equal(fig.axes[0].get_images()[0].get_array(), image)
+    shown = lines(fig.axes[1])
+    np.testing.assert_allclose(shown["noise, σ²"].get_ydata(), 0.25)
+    # The library's spectrum is about the mean image: of an image and its negative that is zero.
+    both = power_spectrum(np.stack([image, -image])) / 2
+    np.testing.assert_allclose(shown["a"].get_ydata(), both[1:], rtol=1e-10)
 
 
 def test_cost_map_writes_every_number():
@@ -99,32 +111,15 @@ def test_cost_map_writes_every_number():
     assert [t.get_text() for t in fig.axes[0].texts] == ["1.00", "2.50", "1.25", "1.00"]
 
 
-def test_agreement_draws_all_points():
-    points = lines(FIGURES["agreement"]().axes[0])["cosine"]
-    np.testing.assert_array_equal(points.get_xdata(), [1.0, 2.0])
-    np.testing.assert_array_equal(points.get_ydata(), [1.1, 1.9])
-
-
-def test_ranges_span_the_ratios_and_mark_one():
-    ax = FIGURES["ranges"]().axes[1]
-    (segment,) = ax.collections[0].get_segments()
-    np.testing.assert_allclose(segment[:, 0], [2.0, 4.0])
-    assert ax.get_lines()[0].get_xdata() == [4.0]
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: figures.schedules({}), "nothing to draw"),
         (lambda: figures.schedules({"cosine": [0.9, 0.0]}), r"curves\['cosine'\]"),
-        (lambda: figures.transfer_map({"a": np.ones((3, 4))}, [1, 2]), r"\(S \+ 1, 2\)"),
         (lambda: figures.cost_map({}, xlabel="", ylabel=""), "nothing to draw"),
-        (lambda: figures.agreement({}, {}, band=0.1, unit=""), "nothing to draw"),
-        (
-            lambda: figures.envelope(LAM, {"a": np.zeros(50)}, np.ones(50)),
-            r"losses\['a'\]\[0\] = 0",
-        ),
-        (lambda: figures.ratio_ranges({}, mark=0), "nothing to draw"),
+        (lambda: figures.quarter_circles({}, {"a": 1.0}), "nothing to draw"),
+        (lambda: figures.quarter_circles({"a": [0.0]}, {"b": 1.0}), r"curves\['a'\]\[0\] = 0"),
+        (lambda: figures.fading({}, np.ones(9)), "nothing to draw"),
     ],
 )
 def test_bad_input_is_named(call, words):
