@@ -174,7 +174,7 @@ def order(points: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     """Draw pairs (model, network) of ratios to one method: a panel by data set, a look by task."""
     for tasks in filled(points).values():
         filled(tasks)
-    fig, axes = panels(1, len(points), (7.2, 4.0))
+    fig, axes = panels(1, len(points), (7.2, 3.5))
     for ax, (name, tasks) in zip(axes.flat, points.items(), strict=True):
         for i, (task, pairs) in enumerate(tasks.items()):
             model, network = np.transpose(pairs)
