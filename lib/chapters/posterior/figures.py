@@ -184,7 +184,7 @@ def order(points: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         for x, y in (((left, 1.0), (low, 1.0)), ((1.0, right), (1.0, high))):
             ax.fill_between(x, *y, color=GREY, alpha=0.2, linewidth=0)
         ax.set(xlim=(left, right), ylim=(low, high))
-    axes.flat[0].set_ylabel("energy score on the network, over DPS")
+    axes.flat[0].set_ylabel("energy score, over DPS")
     legend_below(fig, axes.flat[0], len(tasks))
     return done(fig, None)
 
