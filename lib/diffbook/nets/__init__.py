@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = face(
             "Config CONFIGS State pool draw edm_loss start learning_rate save_checkpoint "
             "load_checkpoint train validation_loss make_weights save_weights main"
         ),
-        "store": "load_weights write_tensors read_tensors checksum",
+        "store": "load_weights write_tensors read_tensors",
         "foreign": (
             "PREDICTIONS Pretrained load_pretrained from_eps_model from_sigma_model rounded "
             "load_safetensors"

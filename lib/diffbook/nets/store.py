@@ -84,11 +84,6 @@ def read_tensors(path: Path, advice: str = _AGAIN) -> tuple[dict[str, Tensor], d
     return tensors, about
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of what `write_tensors` wrote: tensors and what is known about them, checked."""
-    return _digest(*read_tensors(path))
-
-
 def read_safetensors(path: Path, advice: str = _AGAIN) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors and the metadata of any safetensors file; the error names the file."""
     try:

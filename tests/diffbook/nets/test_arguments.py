@@ -55,7 +55,6 @@ CASES = [
     case(store.load_weights, path=WEIGHTS),
     case(store.fill, TEXT, module=NET, tensors=NET.state_dict(), path=WEIGHTS, advice="a"),
     case(store.write_tensors, path=OUT, tensors={"a": LEVELS}, about={}),
-    case(store.checksum, path=WEIGHTS),
     case(store.read_tensors, TEXT, path=WEIGHTS, advice="a"),
     case(store.read_safetensors, TEXT, path=WEIGHTS, advice="a"),
     case(foreign.Pretrained.schedule, self=foreign.Pretrained(zero, (1, 8, 8), ddpm_chain()),
