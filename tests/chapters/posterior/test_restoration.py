@@ -223,8 +223,8 @@ def test_bad_requests_are_refused():
 def test_quality_has_the_names_of_the_figures(cells):
     found = study.quality(cells, ("PSNR", "gabor"))
     assert list(found) == ["PSNR (dB)", "Fréchet (Gabor)"]
-    assert list(found["PSNR (dB)"]) == list(PAIR)
-    (triple,) = found["PSNR (dB)"]["bounded"]
+    assert list(found["PSNR (dB)"]) == ["DPS bounded", PAIR[1]]
+    (triple,) = found["PSNR (dB)"]["DPS bounded"]
     assert triple[0] == pytest.approx(kit.values(cells, "PSNR")[5, "bounded"].mean())
 
 
