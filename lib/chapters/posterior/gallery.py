@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chapters.posterior import tasks
-from chapters.posterior.restoration import METHODS, Tuned, Weights, rule
+from chapters.posterior.restoration import Weights, rule
 from chapters.posterior.restoration import draws as restored
 from diffbook import inverse
 
@@ -26,16 +26,12 @@ class Gallery:
 
 def photograph(
     image: NDArray, name: str, S: int, method: str, k: int = 0, *, draws: int = 8, seed: int = 0,
-    tuned: Tuned | None = None, weights: Weights | None = None,
+    weights: Weights | None = None,
 ) -> Gallery:  # fmt: skip
     """Restore one grey photograph of any size several times, with what was designed on patches."""
-    side = tasks.SIDES["photos"]
-    value = (tuned or {}).get(("photos", name, S, method), 1.0)
-    sampler, used, options = rule(method, tasks.make_task("photos", name), S, value, weights)
-    if METHODS[method].weights == "rule":
-        used *= len(image) / side  # the norm of the residual grows with the side
+    used = rule(method, tasks.make_task("photos", name), S, weights=weights)
     task, x0 = tasks.make_task("photos", name, len(image)), image[None]
-    x, y, _ = restored(task, x0, S, (sampler, used, options), k, draws, seed)
+    x, y, _ = restored(task, x0, S, used, k, draws, seed)
     return Gallery(x0, shown(task.operator, y), x.mean(1), x, x.std(1, ddof=1))
 
 

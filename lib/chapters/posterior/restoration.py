@@ -201,12 +201,8 @@ def run_cells(
     """Restore the same n images m times with every method; methods with equal weights share a run."""
     if n < 2:
         raise ValueError(f"n: got {n}, expected at least 2 images")
-    task, x0, group, found = (
-        tasks.make_task(data, name),
-        tasks.images(data, split, n),
-        (data, name),
-        [],
-    )
+    task, x0 = tasks.make_task(data, name), tasks.images(data, split, n)
+    group, found = (data, name), []
     for S in steps:
         used = {a: rule(a, task, S, tuned.get((*group, S, a), 1.0), weights) for a in methods}
         for k in seeds:
