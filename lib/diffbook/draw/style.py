@@ -79,6 +79,16 @@ _TABLE: dict[str, tuple[str, Any, str]] = {
     "DDNM+": (_PURPLE, (0, (2, 1.5)), "h"),
     "DDRM": (_PURPLE, (0, (5, 1.5, 1, 1.5)), "H"),
     "ALD": (_ORANGE, (0, (6, 2)), "o"),
+    # Coupled diffusion: the couplings in colour, what has no coupling in black and grey.
+    "noisy": (GREY, (0, (6, 2)), "o"),
+    "enhanced": (_BLACK, (0, (6, 2)), "p"),
+    "student": (GREY, "-", "<"),
+    "CARD clean": (GREY, (0, (1, 1.2)), "d"),
+    "CARD noisy": (_BLACK, "-", "h"),
+    "Bayes": (_BLACK, (0, (3, 1)), "X"),
+    "parallel": (_BLUE, (0, (3, 1)), "D"),
+    "alternating": (_VERMILLION, (0, (3, 1)), "P"),
+    "nested": (_GREEN, "-", "*"),
 }
 
 

@@ -1,0 +1,64 @@
+"""Figures that the drawing kit has no function for; pure functions from arrays to `Figure`."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from diffbook.draw.parts import done, panels
+from diffbook.draw.style import COLORS, INK
+
+SIGNAL, LOGITS = COLORS["parallel"], COLORS["alternating"]
+
+
+def couplings() -> Figure:
+    """Draw who sees whom in the three couplings: time runs from noise (left) to data (right)."""
+    fig, axes = panels(3, 1, (7.2, 4.6), sharex=True)
+    names = (
+        "parallel: one loop, two chains",
+        "alternating: whole chains in turn, five rounds",
+        "nested: one logits chain, whole signal chains inside",
+    )
+    for ax, name in zip(axes.flat, names, strict=True):
+        ax.set(title=name, xlim=(-1.1, 10.4), ylim=(-0.55, 1.55), xticks=[], yticks=[])
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        for y, text, colour in ((1, "signal", SIGNAL), (0, "logits", LOGITS)):
+            ax.text(-0.2, y, text, color=colour, ha="right", va="center", weight="bold")
+    parallel, alternating, nested = axes.flat
+    _chain(parallel, 0, 10, 1, SIGNAL)
+    _chain(parallel, 0, 10, 0, LOGITS)
+    for x in (5.5, 6.5, 7.5, 8.5, 9.5):
+        _arrow(parallel, x, 1, x, 0, SIGNAL)
+        _arrow(parallel, x + 0.25, 0, x + 0.5, 1, LOGITS)
+    parallel.text(2.5, 0.5, "not coupled yet", ha="center", va="center", color=INK)
+    for i in range(5):
+        _chain(alternating, 2 * i, 2 * i + 0.9, 1, SIGNAL)
+        _chain(alternating, 2 * i + 1, 2 * i + 1.9, 0, LOGITS)
+        _arrow(alternating, 2 * i + 0.9, 1, 2 * i + 1, 0, SIGNAL)
+        if i < 4:
+            _arrow(alternating, 2 * i + 1.9, 0, 2 * i + 2, 1, LOGITS)
+    _chain(nested, 0.8, 10, 0, LOGITS)
+    _chain(nested, 0, 0.7, 1, SIGNAL)
+    _arrow(nested, 0.7, 1, 0.9, 0, SIGNAL)
+    for x in (3.9, 5.1, 6.3, 7.5, 8.7):
+        _chain(nested, x + 0.1, x + 0.8, 1, SIGNAL)
+        _arrow(nested, x, 0, x + 0.1, 1, LOGITS)
+        _arrow(nested, x + 0.8, 1, x + 0.95, 0, SIGNAL)
+    return done(fig, None)
+
+
+def _chain(ax: Axes, start: float, end: float, y: float, colour: str) -> None:
+    """Draw a chain from noise to data as a bar that grows darker."""
+    pieces = 24
+    for i in range(pieces):
+        left, right = (start + (end - start) * j / pieces for j in (i, i + 1))
+        ax.fill_between([left, right], y - 0.13, y + 0.13, color=colour, lw=0,
+                        alpha=0.15 + 0.85 * i / (pieces - 1))  # fmt: skip
+
+
+def _arrow(ax: Axes, x0: float, y0: float, x1: float, y1: float, colour: str) -> None:
+    """Draw an arrow from one bar to the other."""
+    edge = 0.16 if y1 > y0 else -0.16
+    ax.annotate("", (x1, y1 - edge), (x0, y0 + edge),
+                arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
