@@ -80,9 +80,9 @@ _TABLE: dict[str, tuple[str, Any, str]] = {
     "DDRM": (_PURPLE, (0, (5, 1.5, 1, 1.5)), "H"),
     "ALD": (_ORANGE, (0, (6, 2)), "o"),
     # Coupled diffusion: the couplings in colour, what has no coupling in black and grey.
-    "noisy": (GREY, (0, (6, 2)), "o"),
+    "noisy": (GREY, (0, (3, 1)), "o"),
     "enhanced": (_BLACK, (0, (6, 2)), "p"),
-    "student": (GREY, "-", "<"),
+    "student": (GREY, (0, (1, 1.2)), "<"),
     "CARD clean": (GREY, (0, (1, 1.2)), "d"),
     "CARD noisy": (_BLACK, "-", "h"),
     "Bayes": (_BLACK, (0, (3, 1)), "X"),
