@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "unet": "UNet Preconditioned as_denoiser",
+        "conditional": "SignalNet LogitsNet Classifier as_signal_denoiser as_logits_denoiser",
         "training": (
             "Config CONFIGS State pool draw edm_loss start learning_rate save_checkpoint "
             "load_checkpoint train validation_loss make_weights save_weights main"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from nonsense import case, table_tests
 
-from diffbook.nets import foreign, store, training, unet
+from diffbook.nets import conditional, foreign, store, training, unet
 from diffbook.schedules.families import ddpm_chain, ddpm_respaced
 
 FOLDER = TemporaryDirectory()
@@ -20,6 +20,8 @@ TINY = training.Config("digits", channels=(8, 16), fold=1, steps=2, batch=4, war
 IMAGES = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 STATE = training.start(TINY, IMAGES, 0)
 NET, LEVELS = STATE.model, torch.full((8,), 0.5)
+SIGNAL_NET, LOGITS_NET = conditional.SignalNet(1, 3, 8), conditional.LogitsNet(1, 3, 8, hidden=8)
+CLASSIFIER, LOGITS = conditional.Classifier(1, 3, 8), torch.zeros(8, 3)
 TEXT = {"command": ("text", "any text"), "advice": ("text", "any text")}
 ANY_CLIP = {"clip": ("negative", "an end of a range has any sign")}
 WHERE = {"device": "cpu", "batch": 2, "clip": (-1.0, 1.0)}
@@ -39,6 +41,19 @@ CASES = [
          x_t=np.ones((2, 4, 4))),
     case(unet.torch_device, device="cpu"),
     case(unet.as_denoiser, model=NET, device="cpu", batch=2, differentiable=False),
+    case(conditional.SignalNet, channels=1, classes=3, width=8, dims=2, fold=2, depth=1,
+         sigma_data=0.5),
+    case(conditional.LogitsNet, channels=1, classes=3, width=8, dims=1, views=2, fold=2, depth=1,
+         hidden=8),
+    case(conditional.Classifier, channels=1, classes=3, width=8, dims=2, fold=2, depth=1),
+    case(conditional.SignalNet.forward, self=SIGNAL_NET, v=IMAGES, sigma=LEVELS, u=IMAGES,
+         y_hat=LOGITS),
+    case(conditional.LogitsNet.forward, self=LOGITS_NET, v_y=LOGITS, sigma=LEVELS, views=(IMAGES,),
+         c=LOGITS),
+    case(conditional.Classifier.forward, self=CLASSIFIER, x=IMAGES),
+    case(conditional.as_signal_denoiser, {"low": ("negative", "an end of a range has any sign")},
+         net=SIGNAL_NET, low=-1.0, high=1.0, device="cpu", batch=2),
+    case(conditional.as_logits_denoiser, net=LOGITS_NET, device="cpu", batch=2),
     case(training.Config, data="digits", channels=(8, 16), fold=1, steps=2, batch=4,
          learning_rate=1e-3, warmup=1, weight_decay=1e-3, ema=0.9),
     case(training.pool, data="digits", split="train"),
