@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = face(
             "cosine sigmoid edm log_linear tangent constant_rate AYS_TABLE align_your_steps "
             "nearest_timesteps heuristics"
         ),
+        "ouve": "ouve_kernel ouve_sigma",
         "laws": ("Density kernel step_error optimal_density law_density w2_law"),
         "design": (
             "LOSSES ScheduleProblem ScheduleDesign objective_and_grad make_problem objective limit_density "
