@@ -41,7 +41,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 def _load(library: str, folder: str) -> tuple[ctypes.CDLL, int]:
-    """The library, and the rate of its samples in hertz."""
+    """Return the library, and the rate of its samples in hertz."""
     lib = ctypes.CDLL(library)
     lib.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
     lib.espeak_Synth.argtypes = [
@@ -60,7 +60,7 @@ def _done(status: int, what: str) -> None:
 
 
 def speak(utterances: list[dict], library: str, folder: str) -> dict[str, np.ndarray]:
-    """Samples of all utterances one after the other, and where utterances and phones begin."""
+    """Return the samples of all utterances, and where utterances and phones begin."""
     lib, rate = _load(library, folder)
     waves, phones, starts = [], [], []
 
@@ -77,6 +77,7 @@ def speak(utterances: list[dict], library: str, folder: str) -> dict[str, np.nda
             i += 1
         return 0
 
+    lib.espeak_ng_SetRandSeed(0)  # else the time is the seed of breath
     lib.espeak_SetSynthCallback(receive)
     ends = [0]
     for one in utterances:

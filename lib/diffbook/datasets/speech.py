@@ -26,17 +26,18 @@ from types import ModuleType
 
 import numpy as np
 
-from diffbook._checks import choice, real, whole
+from diffbook._checks import choice, whole
 from diffbook._optional import need
 from diffbook.datasets import fetch
 
 #: Samples a second as eSpeak NG makes them.
 RATE = 22050
 LANGUAGE = "en-us"
+_SCRIPT = Path(__file__).with_name("_espeak.py")
 
 
 def _loader() -> ModuleType:
-    """The package that knows where eSpeak NG is."""
+    """Return the package that knows where eSpeak NG is."""
     need("espeakng_loader", "data", "datasets.speech")
     import espeakng_loader
 
@@ -163,7 +164,9 @@ def _corpus(utterances: list[Utterance], cache: Path | None) -> list[np.ndarray]
 
     _loader()
     request = json.dumps([_request(one) for one in utterances])
-    key = hashlib.sha256(f"{version('espeakng-loader')} {request}".encode()).hexdigest()
+    # Another version, another way to call it, or another request: another corpus.
+    made_by = f"{version('espeakng-loader')} {_SCRIPT.read_text('utf-8')}"
+    key = hashlib.sha256(f"{made_by} {request}".encode()).hexdigest()
     folder = Path(cache or os.environ.get("DIFFBOOK_CACHE") or pooch.os_cache("diffbook"))
     path = folder / "speech" / f"{key[:32]}.npz"
     try:
@@ -180,7 +183,7 @@ def _corpus(utterances: list[Utterance], cache: Path | None) -> list[np.ndarray]
 
 
 def _request(one: Utterance) -> dict:
-    """What the process that speaks is told."""
+    """Tell the process that speaks what to do."""
     voice = LANGUAGE if one.voice is None else f"{LANGUAGE}+{one.voice}"
     return {**asdict(one), "voice": voice, "f0": one.f0 or 0}
 
@@ -196,8 +199,7 @@ def _read(source: Path | BytesIO) -> list[np.ndarray]:
 def _synthesise(request: str) -> bytes:
     """Run the process that speaks; -P keeps this folder's modules from hiding Python's own."""
     loader = _loader()
-    script = Path(__file__).with_name("_espeak.py")
-    paths = [script, loader.get_library_path(), loader.get_data_path()]
+    paths = [_SCRIPT, loader.get_library_path(), loader.get_data_path()]
     done = subprocess.run(
         [sys.executable, "-P", *map(str, paths)],
         input=request.encode(), capture_output=True, check=False,
