@@ -11,6 +11,17 @@ __version__ = "0.4.0"
 __getattr__, __dir__, __all__ = face(
     __name__,
     dict.fromkeys(
-        ("datasets", "draw", "inverse", "metrics", "nets", "priors", "samplers", "schedules"), ""
+        (
+            "coupled",
+            "datasets",
+            "draw",
+            "inverse",
+            "metrics",
+            "nets",
+            "priors",
+            "samplers",
+            "schedules",
+        ),
+        "",
     ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from diffbook._checks import real, whole
-from diffbook.coupled.chains import Run
+from diffbook.coupled._run import Run
 from diffbook.coupled.protocol import DEFAULT, Coupling, Noise, Outcome, Switches, check_finite
 
 
