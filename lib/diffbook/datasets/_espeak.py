@@ -14,6 +14,7 @@ import numpy as np
 SYNCHRONOUS, PHONEME_EVENTS, NO_EXIT, UTF8 = 2, 0x0001, 0x8000, 1
 RATE, PITCH, RANGE = 1, 3, 4
 PHONEME = 7
+SAMPLE_RATE = 22050
 
 
 class _Id(ctypes.Union):
@@ -40,8 +41,8 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
-def _load(library: str, folder: str) -> tuple[ctypes.CDLL, int]:
-    """Return the library, and the rate of its samples in hertz."""
+def _load(library: str, folder: str) -> ctypes.CDLL:
+    """Start the library."""
     lib = ctypes.CDLL(library)
     lib.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
     lib.espeak_Synth.argtypes = [
@@ -49,9 +50,9 @@ def _load(library: str, folder: str) -> tuple[ctypes.CDLL, int]:
         ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p,
     ]  # fmt: skip
     rate = lib.espeak_Initialize(SYNCHRONOUS, 0, folder.encode(), PHONEME_EVENTS | NO_EXIT)
-    if rate <= 0:
-        raise RuntimeError(f"eSpeak NG did not start with its data in {folder!r}: {rate}")
-    return lib, rate
+    if rate != SAMPLE_RATE:
+        raise RuntimeError(f"eSpeak NG with its data in {folder!r} gave {rate} Hz")
+    return lib
 
 
 def _done(status: int, what: str) -> None:
@@ -61,7 +62,7 @@ def _done(status: int, what: str) -> None:
 
 def speak(utterances: list[dict], library: str, folder: str) -> dict[str, np.ndarray]:
     """Return the samples of all utterances, and where utterances and phones begin."""
-    lib, rate = _load(library, folder)
+    lib = _load(library, folder)
     waves, phones, starts = [], [], []
 
     @_Callback
@@ -97,7 +98,6 @@ def speak(utterances: list[dict], library: str, folder: str) -> dict[str, np.nda
         "phones": np.array(phones, "U8"),
         "starts": np.array(starts, np.int64),
         "phone_offsets": np.array(ends, np.int64),
-        "rate": np.array(rate),
     }
 
 

@@ -132,7 +132,7 @@ def speak(
     utterances = list(utterances)
     if not utterances or not all(isinstance(one, Utterance) for one in utterances):
         raise ValueError(f"utterances: got {utterances!r:.80}, expected at least one Utterance")
-    samples, offsets, phones, starts, phone_offsets, _ = _corpus(utterances, cache)
+    samples, offsets, phones, starts, phone_offsets = _corpus(utterances, cache)
     found = []
     for i, one in enumerate(utterances):
         wave = samples[offsets[i] : offsets[i + 1]] / np.float32(32768)
@@ -154,7 +154,16 @@ def _resample(wave: np.ndarray, sample_rate: int) -> np.ndarray:
     from scipy.signal import resample_poly
 
     common = gcd(sample_rate, RATE)
-    return resample_poly(wave, sample_rate // common, RATE // common)
+    up, down = sample_rate // common, RATE // common
+    return resample_poly(wave, up, down, window=_low_pass(up, down))
+
+
+@remember
+def _low_pass(up: int, down: int) -> np.ndarray:
+    """Design the filter that `resample_poly` would design for every wave anew."""
+    from scipy.signal import firwin
+
+    return firwin(20 * down + 1, 1 / down, window=("kaiser", 5.0)).astype(np.float32)
 
 
 def _corpus(utterances: list[Utterance], cache: Path | None) -> list[np.ndarray]:
@@ -192,7 +201,7 @@ def _read(source: Path | BytesIO) -> list[np.ndarray]:
     integers = (np.int64, (None,))
     return fetch.arrays(
         source, samples=(np.int16, (None,)), offsets=integers, phones=(np.str_, (None,)),
-        starts=integers, phone_offsets=integers, rate=(np.integer, ()),
+        starts=integers, phone_offsets=integers,
     )  # fmt: skip
 
 
