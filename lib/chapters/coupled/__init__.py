@@ -1,0 +1,1 @@
+"""What the chapter coupled alone needs."""
