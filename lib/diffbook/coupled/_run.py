@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from diffbook.coupled._checks import check_shape
 from diffbook.coupled.protocol import (
     BRANCHES,
     Calls,
@@ -13,7 +14,6 @@ from diffbook.coupled.protocol import (
     Noise,
     Outcome,
     Switches,
-    check_shape,
     standardised,
 )
 from diffbook.samplers.protocol import same_shape

@@ -19,16 +19,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from diffbook._checks import whole
+from diffbook.coupled._checks import check_finite, check_logits
 from diffbook.coupled._run import Run
-from diffbook.coupled.protocol import (
-    DEFAULT,
-    Coupling,
-    Noise,
-    Outcome,
-    Switches,
-    check_finite,
-    check_logits,
-)
+from diffbook.coupled.protocol import DEFAULT, Coupling, Noise, Outcome, Switches
 
 
 def enhance(
@@ -90,9 +83,8 @@ def diffuse_logits(
     the classifier sees. `view` of the switches is not used.
     """
     if not isinstance(views, tuple) or not views:
-        raise ValueError(
-            f"views: got {type(views).__name__}, expected a tuple of one signal or more"
-        )
+        found = 0 if isinstance(views, tuple) else type(views).__name__
+        raise ValueError(f"views: got {found}, expected a tuple of one signal or more")
     for view in views:
         check_finite(view, "views")
     if len({view.shape[0] for view in views}) > 1:

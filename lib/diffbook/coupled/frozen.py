@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from diffbook._checks import POSITIVE, real, reals, whole
 from diffbook._optional import need
-from diffbook.coupled.protocol import check_finite
+from diffbook.coupled._checks import check_finite
 
 need("torch", "torch", "coupled.frozen")
 
@@ -78,7 +78,7 @@ class Frozen:
     def to_input(self, z: Any) -> Any:
         """Map signals from [low, high] to the module's input; none outside, up to 1e-4, is taken."""
         check_finite(z, "z")
-        least, most = float(z.min()), float(z.max())
+        least, most = z.min().item(), z.max().item()
         if least < self.low - 1e-4 or most > self.high + 1e-4:
             raise ValueError(
                 f"z: got signals in [{least:.4g}, {most:.4g}], expected [{self.low}, {self.high}]"

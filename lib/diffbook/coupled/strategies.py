@@ -12,8 +12,9 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from diffbook._checks import real, whole
+from diffbook.coupled._checks import check_finite
 from diffbook.coupled._run import Run
-from diffbook.coupled.protocol import DEFAULT, Coupling, Noise, Outcome, Switches, check_finite
+from diffbook.coupled.protocol import DEFAULT, Coupling, Noise, Outcome, Switches
 
 
 def parallel(

@@ -3,7 +3,7 @@
 import numpy as np
 from nonsense import case, table_tests
 
-from diffbook.schedules import design, families, laws, levels
+from diffbook.schedules import design, families, laws, levels, ouve
 
 ENDS = {"eps_0": 1e-3, "eps_S": 2e-3}
 RANGE = {"sigma_min": 0.01, "sigma_max": 50.0}
@@ -58,6 +58,9 @@ CASES = [
         alpha_bar=ALPHA_BAR, alpha_bar_train=families.ddpm_chain(50, 1e-3, 0.2),
     ),
     case(families.heuristics, S=4, **ENDS),
+    # ouve
+    case(ouve.ouve_kernel, t=GRID[5:], theta=2.0, sigma_min=0.1, sigma_max=1.0),
+    case(ouve.ouve_sigma, t=GRID[5:], theta=2.0, sigma_min=0.1, sigma_max=1.0),
     # laws
     case(
         laws.kernel, {"log_sigma": SIGNED_LOG}, lam=LAM, log_sigma=GRID, solver="heun"
