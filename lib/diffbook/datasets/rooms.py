@@ -65,9 +65,13 @@ def reverberate(
     seeds: ArrayLike,
     rt60: Sequence[float] = (0.25, 0.8),
     direct_db: Sequence[float] = (0.0, 0.0),
+    before: ArrayLike | None = None,
     sample_rate: int = SAMPLE_RATE,
 ) -> NDArray:
     """Play clips in random rooms, each in its own; the direct sound stays where and as it was.
+
+    A short word in a silent room stays clear. What makes rooms hard is the tail of what was said
+    before, so a word of `before` may end where the clip begins.
 
     Parameters
     ----------
@@ -75,6 +79,9 @@ def reverberate(
         Clips, shape (n, N).
     seeds, rt60, direct_db, sample_rate
         Rooms, as in `impulse_responses`.
+    before
+        Clips of which one is played before each of x, shape (m, N); None for silence. For a fair
+        test they come from the split of x; all are checked each time, so some hundred are best.
 
     Returns
     -------
@@ -84,10 +91,18 @@ def reverberate(
     from scipy.fft import irfft, next_fast_len, rfft
 
     x, seeds = _clips(x, "x"), _seeds(seeds, len(x))
-    n = x.shape[1]
-    h = impulse_responses(seeds, n, rt60, direct_db, sample_rate).astype(x.dtype, copy=False)
-    size = next_fast_len(2 * n - 1, real=True)
-    return irfft(rfft(x, size) * rfft(h, size), size)[:, :n]
+    n, reach = x.shape[1], x.shape[1]
+    if before is not None:
+        before, reach = _clips(before, "before", x), 2 * n
+        x = np.concatenate([np.zeros_like(x), x], axis=1)
+        for past, seed in zip(x[:, :n], seeds, strict=True):
+            word = before[np.random.default_rng([2, seed]).integers(len(before))]
+            word = word[: np.flatnonzero(word)[-1] + 1]
+            past[n - len(word) :] = word
+    h = impulse_responses(seeds, reach, rt60, direct_db, sample_rate).astype(x.dtype, copy=False)
+    # What wraps around lands before the n samples that are kept.
+    size = next_fast_len(reach + n, real=True)
+    return irfft(rfft(x, size) * rfft(h, size), size)[:, reach - n : reach]
 
 
 def add_noise(
@@ -121,9 +136,7 @@ def add_noise(
     """
     x, seeds = _clips(x, "x"), _seeds(seeds, len(x))
     snr_db, talkers = _range(snr_db, "snr_db", ANY), whole(talkers, "talkers")
-    pool = None if pool is None else _clips(pool, "pool").astype(x.dtype, copy=False)
-    if pool is not None and pool.shape[1] != x.shape[1]:
-        raise ValueError(f"pool: got shape {pool.shape}, expected clips of {x.shape[1]} samples")
+    pool = None if pool is None else _clips(pool, "pool", x)
     noise = np.zeros_like(x)
     ratio = np.empty((len(x), 1), x.dtype)
     for i, seed in enumerate(seeds):
@@ -150,8 +163,9 @@ def to_peak(u: ArrayLike, x: ArrayLike) -> tuple[NDArray, NDArray]:
     tuple of ndarray
         u and x, both divided by the largest modulus in u.
     """
-    u, x = _clips(u, "u"), _clips(x, "x")
-    if u.shape != x.shape:
+    u = _clips(u, "u")
+    x = _clips(x, "x", u)
+    if len(u) != len(x):
         raise ValueError(f"x: got shape {x.shape}, expected that of u, {u.shape}")
     peak = np.abs(u).max(axis=1, keepdims=True)
     return u / peak, x / peak
@@ -166,11 +180,16 @@ def _babble(out: NDArray, pool: NDArray, talkers: int, rng: np.random.Generator)
         out[:shift] += voice[len(voice) - shift :]
 
 
-def _clips(x: ArrayLike, name: str) -> NDArray:
-    """Clips (n, N) of float32 or float64, each with a sound."""
-    reals(x, name, ndim=2)
-    found = np.asarray(x)
-    found = found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
+def _clips(clips: ArrayLike, name: str, like: NDArray | None = None) -> NDArray:
+    """Clips (n, N) of float32 or float64, each with a sound; as long and of the kind of others."""
+    reals(clips, name, ndim=2)
+    found = np.asarray(clips)
+    if like is not None:
+        if found.shape[1] != like.shape[1]:
+            raise ValueError(f"{name}: got shape {found.shape}, expected {like.shape[1]} samples")
+        found = found.astype(like.dtype, copy=False)
+    elif found.dtype not in (np.float32, np.float64):
+        found = found.astype(np.float64)
     silent = np.flatnonzero(~found.any(axis=1))
     if silent.size:
         raise ValueError(f"{name}[{silent[0]}]: expected a sound, got silence")

@@ -113,11 +113,12 @@ def mel_filters(mels: int = 32, sample_rate: int = 8000) -> NDArray[np.float64]:
     return np.maximum(0.0, np.minimum(rise, fall))
 
 
-def log_mel(z: Any, mels: int = 32, range_db: float = 60.0, sample_rate: int = 8000) -> Any:
+def log_mel(z: Any, mels: int = 32, range_db: float = 40.0, sample_rate: int = 8000) -> Any:
     """Log-mel energies of compressed spectrograms, against the loudest of each clip.
 
     0 dB is 1, and `range_db` below it and all that is weaker is 0: the loudness of a clip is of no
-    importance, and silence is no infinity. Whisper's input is made in this way.
+    importance, and silence is no infinity. Whisper's input is made in this way, with 80 dB; clips in
+    perfect silence need less, or the faintest noise is news to a classifier.
 
     Source: Radford et al. 2022, section 2.2, and their code.
 
