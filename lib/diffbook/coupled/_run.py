@@ -25,24 +25,18 @@ class Run:
     """One call of a coupling: its checked arguments, its walks, and the count of its calls."""
 
     def __init__(
-        self,
-        coupling: Coupling,
-        schedule: ArrayLike,
-        noise: Noise,
-        switches: Switches,
-        keep_trajectory: bool,
-        logits_schedule: ArrayLike | None = None,
-    ) -> None:
-        levels = {"signal": schedule, "logits": schedule}
-        if logits_schedule is not None:
-            levels["logits"] = logits_schedule
-        names = dict(zip(BRANCHES, ("schedule", "logits_schedule"), strict=True))
-        self.sigma = {b: _levels(levels[b], names[b]) for b in BRANCHES}
-        self.S = len(self.sigma["signal"]) - 1
-        if len(self.sigma["logits"]) != self.S + 1:
+        self, coupling: Coupling, schedule: ArrayLike, noise: Noise, switches: Switches,
+        keep_trajectory: bool, logits_schedule: ArrayLike | None = None,
+    ) -> None:  # fmt: skip
+        levels = schedule if logits_schedule is None else logits_schedule
+        self.sigma = {
+            "signal": _levels(schedule, "schedule"),
+            "logits": _levels(levels, "logits_schedule"),
+        }
+        self.S, found = (len(self.sigma[b]) - 1 for b in BRANCHES)
+        if found != self.S:
             raise ValueError(
-                f"logits_schedule: got {len(self.sigma['logits'])} levels, expected {self.S + 1} "
-                "as in schedule"
+                f"logits_schedule: got {found} steps, expected {self.S} as in schedule"
             )
         kinds = {"signal": switches.sampler, "logits": switches.logits_sampler or switches.sampler}
         self.coefficients = {b: _coefficients(self.sigma[b], kinds[b]) for b in BRANCHES}

@@ -25,16 +25,9 @@ from diffbook.coupled.protocol import DEFAULT, Coupling, Noise, Outcome, Switche
 
 
 def enhance(
-    coupling: Coupling,
-    u: Any,
-    schedule: ArrayLike,
-    *,
-    noise: Noise,
-    y_hat: Any = None,
-    switches: Switches = DEFAULT,
-    round: int = 0,
-    keep_trajectory: bool = False,
-) -> Outcome:
+    coupling: Coupling, u: Any, schedule: ArrayLike, *, noise: Noise, y_hat: Any = None,
+    switches: Switches = DEFAULT, round: int = 0, keep_trajectory: bool = False,
+) -> Outcome:  # fmt: skip
     """Run one chain of the signal: the baseline "enhanced", or half a round of alternating.
 
     Parameters
@@ -68,15 +61,9 @@ def enhance(
 
 
 def diffuse_logits(
-    coupling: Coupling,
-    views: tuple[Any, ...],
-    schedule: ArrayLike,
-    *,
-    noise: Noise,
-    switches: Switches = DEFAULT,
-    round: int = 0,
-    keep_trajectory: bool = False,
-) -> Outcome:
+    coupling: Coupling, views: tuple[Any, ...], schedule: ArrayLike, *, noise: Noise,
+    switches: Switches = DEFAULT, round: int = 0, keep_trajectory: bool = False,
+) -> Outcome:  # fmt: skip
     """Run one chain of the logits: CARD-like on observations, or half a round of alternating.
 
     Parameters are those of `enhance`, except `views`: a tuple of batches of signals, the last of which

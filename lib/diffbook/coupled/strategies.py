@@ -18,15 +18,10 @@ from diffbook.coupled.protocol import DEFAULT, Coupling, Noise, Outcome, Switche
 
 
 def parallel(
-    coupling: Coupling,
-    u: Any,
-    schedule: ArrayLike,
-    *,
-    noise: Noise,
-    switches: Switches = DEFAULT,
-    logits_schedule: ArrayLike | None = None,
+    coupling: Coupling, u: Any, schedule: ArrayLike, *,
+    noise: Noise, switches: Switches = DEFAULT, logits_schedule: ArrayLike | None = None,
     keep_trajectory: bool = False,
-) -> Outcome:
+) -> Outcome:  # fmt: skip
     """Walk both chains side by side: 2 chains.
 
     In every step one branch estimates, and the other sees that estimate once its gate is open.
@@ -56,16 +51,10 @@ def parallel(
 
 
 def alternating(
-    coupling: Coupling,
-    u: Any,
-    schedule: ArrayLike,
-    *,
-    rounds: int = 5,
-    noise: Noise,
-    switches: Switches = DEFAULT,
-    logits_schedule: ArrayLike | None = None,
+    coupling: Coupling, u: Any, schedule: ArrayLike, *, rounds: int = 5,
+    noise: Noise, switches: Switches = DEFAULT, logits_schedule: ArrayLike | None = None,
     keep_trajectory: bool = False,
-) -> Outcome:
+) -> Outcome:  # fmt: skip
     """Take turns, a whole chain each: 2 chains for each of the `rounds`, each from fresh noise.
 
     The first signal sees no logits. With ``rounds=1`` nothing flows back: enhance, then diffuse logits.
@@ -82,17 +71,10 @@ def alternating(
 
 
 def nested(
-    coupling: Coupling,
-    u: Any,
-    schedule: ArrayLike,
-    *,
-    refreshes: int = 5,
-    window: float = 2 / 3,
-    noise: Noise,
-    switches: Switches = DEFAULT,
-    logits_schedule: ArrayLike | None = None,
+    coupling: Coupling, u: Any, schedule: ArrayLike, *, refreshes: int = 5, window: float = 2 / 3,
+    noise: Noise, switches: Switches = DEFAULT, logits_schedule: ArrayLike | None = None,
     keep_trajectory: bool = False,
-) -> Outcome:
+) -> Outcome:  # fmt: skip
     """Walk one chain of logits and refresh the signal on the way: ``2 + refreshes`` chains.
 
     Before step s the signal is enhanced anew, given the logits' last estimate, at

@@ -287,7 +287,7 @@ def never(*_):
     ("strategy", "arguments", "words"),
     [
         ("parallel", {"logits_schedule": coupled.vp_levels(9)},
-         "logits_schedule: got 10 levels, expected 11 as in schedule"),
+         "logits_schedule: got 9 steps, expected 10 as in schedule"),
         ("nested", {"refreshes": 7}, "refreshes: got 7, expected at most 6, the steps in window"),
         ("nested", {"window": 0.0}, r"window: got 0.0, expected a number in \(0, 1\]"),
         ("alternating", {"rounds": 0}, "rounds: got 0, expected a whole number of at least 1"),
