@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffbook._checks import choice
+from diffbook._checks import choice, reals
 from diffbook.datasets import audio, fetch, speech
 
 SAMPLE_RATE = 8000
@@ -108,8 +108,7 @@ def digits(split: str) -> Clips:
     samples, offsets, take = audio._recordings(path)
     n = (len(take),)
     digit, speaker = fetch.arrays(path, digit=(np.integer, n), speaker=(np.integer, n))
-    if digit.min() < 0 or digit.max() >= len(DIGITS):
-        raise ValueError(f"{path}: digit: expected 0 to 9, got up to {digit.max()}")
+    reals(digit, f"{path}: digit", "[0, 9]")
     inside = np.flatnonzero((low <= take) & (take < high))
     if not inside.size:
         raise ValueError(f"{path}: take: expected {low} to {high - 1} for {split}, got none")

@@ -179,16 +179,15 @@ def _corpus(utterances: list[Utterance], cache: Path | None) -> list[np.ndarray]
     folder = Path(cache or os.environ.get("DIFFBOOK_CACHE") or pooch.os_cache("diffbook"))
     path = folder / "speech" / f"{key[:32]}.npz"
     try:
-        return _read(path)
-    except ValueError:
+        return _read(path.read_bytes())
+    except (OSError, ValueError):
         made = _synthesise(request)
-    _read(BytesIO(made))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Whoever reads meanwhile sees the old file or the whole new one.
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
         part.write(made)
     Path(part.name).replace(path)
-    return _read(path)
+    return _read(made)
 
 
 def _request(one: Utterance) -> dict:
@@ -197,10 +196,10 @@ def _request(one: Utterance) -> dict:
     return {**asdict(one), "voice": voice, "f0": one.f0 or 0}
 
 
-def _read(source: Path | BytesIO) -> list[np.ndarray]:
+def _read(made: bytes) -> list[np.ndarray]:
     integers = (np.int64, (None,))
     return fetch.arrays(
-        source, samples=(np.int16, (None,)), offsets=integers, phones=(np.str_, (None,)),
+        BytesIO(made), samples=(np.int16, (None,)), offsets=integers, phones=(np.str_, (None,)),
         starts=integers, phone_offsets=integers,
     )  # fmt: skip
 

@@ -4,10 +4,26 @@ import numpy as np
 import pytest
 from nonsense import case, table_tests
 
-from diffbook.datasets import audio, cifar, digits, fetch, photos
+from diffbook.datasets import (
+    audio,
+    cifar,
+    digits,
+    fetch,
+    keywords,
+    mnist,
+    photos,
+    rooms,
+    spectrograms,
+    speech,
+)
 
 SIGNAL = np.sin(np.arange(30.0))
 SIGNED = {"signal": ("negative", "a signal has any sign")}
+CLIPS = np.random.default_rng(0).standard_normal((2, 256))
+SEEDS = np.array([3, 4])
+ANY_SOUND = ("negative", "a sound has any sign")
+DECIBELS = ("negative", "decibels have any sign")
+Z = np.random.default_rng(1).standard_normal((1, 2 * spectrograms.BINS, 3))
 
 CASES = [
     case(audio.note, midi=60.0, seconds=0.1, sample_rate=8000, velocity=0.5, inharmonicity=1e-4, rng=0),
@@ -15,12 +31,38 @@ CASES = [
     case(audio.segments, SIGNED, signal=SIGNAL, n=2, length=5, rng=0),
     case(audio.piano, n=2, length=5, sample_rate=8000, split="train", rng=0),
     case(audio.speech, n=2, length=5, split="train", rng=0),
-    case(cifar.images, split="train"),
+    case(cifar.images, split="train", labels=True),
     case(digits.images, split="train", labels=True),
+    case(mnist.images, split="test", labels=True),
     case(photos.photograph, name="camera"),
     case(photos.tiles, split="train", photographs=("camera",)),
     case(photos.patches, n=2, size=4, split="train", rng=0),
     case(photos.colour_crops, n=2, size=8, split="train", rng=0),
+    case(speech.voices),
+    case(
+        speech.Utterance, {"text": ("text", "any text can be spoken")},
+        text="no", voice="m3", rate=170, pitch=50, intonation=50, f0=120,
+    ),
+    case(speech.speak, utterances=[speech.Utterance("no")], sample_rate=8000, cache=None),
+    case(keywords.clips, split="test"),
+    case(keywords.digits, split="test"),
+    case(
+        rooms.impulse_responses, {"direct_db": DECIBELS},
+        seeds=SEEDS, length=50, rt60=(0.2, 0.3), direct_db=(1.0, 2.0), sample_rate=8000,
+    ),
+    case(
+        rooms.reverberate, {"x": ANY_SOUND, "before": ANY_SOUND, "direct_db": DECIBELS},
+        x=CLIPS, seeds=SEEDS, rt60=(0.2, 0.3), direct_db=(1.0, 2.0), before=CLIPS, sample_rate=8000,
+    ),
+    case(
+        rooms.add_noise, {"x": ANY_SOUND, "pool": ANY_SOUND, "snr_db": DECIBELS},
+        x=CLIPS, seeds=SEEDS, snr_db=(1.0, 2.0), pool=CLIPS, talkers=2,
+    ),
+    case(rooms.to_peak, {"u": ANY_SOUND, "x": ANY_SOUND}, u=CLIPS, x=CLIPS),
+    case(spectrograms.spectrogram, {"x": ANY_SOUND}, x=CLIPS),
+    case(spectrograms.waveform, {"z": ANY_SOUND}, z=Z),
+    case(spectrograms.mel_filters, mels=8, sample_rate=8000),
+    case(spectrograms.log_mel, {"z": ANY_SOUND}, z=Z, mels=8, range_db=40.0, sample_rate=8000),
     case(fetch.describe, name="mnist"),
     case(fetch.dataset, name="mnist"),
     case(fetch.local, name="mnist"),
@@ -29,8 +71,11 @@ CASES = [
 EXEMPT = {
     "File": "a record",
     "Dataset": "a record",
+    "Spoken": "a record",
+    "Clips": "a record",
     "arrays": "takes kinds and shapes that loaders write down; damaged files are in test_fetch",
     "intact": "compares texts",
+    "read_idx": "takes shapes that the loader writes down; damaged files are in test_mnist",
     "main": "a command; argparse has its choices",
 }
 
