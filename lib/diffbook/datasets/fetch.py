@@ -96,7 +96,8 @@ DATASETS = {
             ),
         ),
         "take the first 4,000 images of data_batch_1 of cs.toronto.edu/~kriz/cifar.html and save them "
-        "with numpy as cifar10/cifar10_train4000_lossless.npz, array images (4000, 32, 32, 3) uint8",
+        "with numpy as cifar10/cifar10_train4000_lossless.npz, arrays images (4000, 32, 32, 3) uint8 and "
+        "labels (4000,) uint8",
     ),
 }
 
