@@ -4,7 +4,7 @@ import numpy as np
 from nonsense import case, table_tests
 
 from diffbook import inverse
-from diffbook.metrics import cells, intervals, restoration, samples
+from diffbook.metrics import audio, cells, intervals, restoration, samples
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2, 5, 8, 8))
@@ -18,7 +18,19 @@ CELLS = [
 SIGNED = ("negative", "values have any sign")
 ANY_NAME = ("text", "any name will do")
 
+SOUNDS, CLEAN = RNG.standard_normal((2, 3, 600))
+
 CASES = [
+    # audio
+    case(audio.si_sdr, {"x": SIGNED, "x0": SIGNED}, x=SOUNDS, x0=CLEAN),
+    case(
+        audio.segmental_snr, {"x": SIGNED, "x0": SIGNED},
+        x=SOUNDS, x0=CLEAN, frame=64, range_db=40.0,
+    ),
+    case(
+        audio.log_spectral_distance, {"x": SIGNED, "x0": SIGNED},
+        x=SOUNDS, x0=CLEAN, window=64, range_db=60.0,
+    ),
     # cells
     case(
         cells.Cell,
