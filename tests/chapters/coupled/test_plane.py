@@ -82,9 +82,15 @@ def test_figure_has_a_panel_for_each_branch_and_the_colours_of_the_decisions():
     found = plane.paths(world, draw.u[:5], SCHEDULE, "ancestral")
     figure = plane.trajectories(world, found)
     assert [ax.get_title() for ax in figure.axes[:5]] == list(found)
-    ends = [line for line in figure.axes[9].lines if line.get_marker() == "o"]
-    decided = found["CARD-noisy"]["logits"][0][-1].argmax(1)
-    assert [line.get_color() for line in ends] == [plane.CLASS_COLORS[k] for k in decided]
+
+    def check(ax, decided):
+        ends = [line for line in ax.lines if line.get_marker() == "o"][-5:]
+        assert [line.get_color() for line in ends] == [plane.CLASS_COLORS[k] for k in decided]
+        return ends
+
+    signals = found["Alternating"]["signal"][-1][-1]
+    check(figure.axes[2], world.classifier(signals).argmax(1))
+    ends = check(figure.axes[9], found["CARD-noisy"]["logits"][0][-1].argmax(1))
     x, y = ends[0].get_data()
     p = found["CARD-noisy"]["logits"][0][-1, 0] / np.ptp(world.codes[0]) + 1 / 3
     np.testing.assert_allclose([x[0], y[0]], p @ plane.CORNERS, atol=1e-9)

@@ -26,7 +26,7 @@ def how(sampler, seed=1):
 
 
 @cache
-def setting(noise=0.4, n=20_000):
+def setting(noise=0.4, n=12_000):
     world = worlds.decoy(noise)
     draw = world.sample(n, 0)
     return world, draw, world.coupling(draw.u), hits(world.posterior(draw.u), draw.label)
@@ -140,7 +140,7 @@ def test_one_exact_sample_is_right_with_the_sum_of_squares(noise, sampler):
     }
     for name, logits in found.items():
         gap, low, high = mean_ci(hits(logits, draw.label) - squares, SURE)
-        assert low <= 0 <= high and high - low < 0.03, (name, gap)
+        assert low <= 0 <= high and high - low < 0.04, (name, gap)
 
 
 def test_samples_of_the_joint_agree_with_themselves():
@@ -198,7 +198,9 @@ def test_alternating_is_frozen_when_logits_are_a_function_of_the_signal(sampler)
         world = worlds.decoy(0.8, trust_signal=trust[0], trust_logits=trust[1])
         draw = world.sample(4000, 0)
         net = world.coupling(draw.u)
-        rounds = coupled.alternating(net, draw.u, SCHEDULE, rounds=5, **how(sampler)).rounds
+        rounds = coupled.alternating(
+            net, draw.u, coupled.vp_levels(50), rounds=5, **how(sampler)
+        ).rounds
         decisions[name] = rounds[0][1].argmax(1), rounds[-1][1].argmax(1), rounds[-1][0]
     first, last, x_hat = decisions["exact"]
     assert (first != last).mean() < (2e-3 if sampler == "ancestral" else 1e-9)
@@ -213,7 +215,7 @@ def test_nobody_exceeds_bayes():
         net, bayes = world.coupling(draw.u), hits(world.posterior(draw.u), draw.label)
         for sampler in ("zero-variance", "ancestral"):
             for run in (coupled.parallel, coupled.alternating, coupled.nested):
-                outcome = run(net, draw.u, coupled.vp_levels(50), **how(sampler))
+                outcome = run(net, draw.u, coupled.vp_levels(20), **how(sampler))
                 for logits in (outcome.logits, world.classifier(outcome.signal)):
                     assert paired_ci(hits(logits, draw.label), bayes, SURE)[1] <= 0
 
@@ -247,7 +249,7 @@ def test_seeing_u_twice_gains_nothing():
 
 def off_centre():
     world = worlds.cross(0.5)
-    return replace(world, means=world.means + [0.6, -0.3])
+    return replace(world, means=world.means + np.array([0.6, -0.3]))
 
 
 def test_limited_network_is_linear_regression():
