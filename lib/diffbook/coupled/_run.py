@@ -28,6 +28,8 @@ class Run:
         self, coupling: Coupling, schedule: ArrayLike, noise: Noise, switches: Switches,
         keep_trajectory: bool, logits_schedule: ArrayLike | None = None,
     ) -> None:  # fmt: skip
+        if not isinstance(switches, Switches):
+            raise ValueError(f"switches: got {switches!r}, expected a record of Switches")
         levels = schedule if logits_schedule is None else logits_schedule
         self.sigma = {
             "signal": _levels(schedule, "schedule"),

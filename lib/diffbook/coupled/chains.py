@@ -6,8 +6,8 @@ with the coefficients of DDIM's family, where hat is the network's clean estimat
 
 - ``"ancestral"``: eta = 1, DDPM's;
 - ``"ddim"``: eta = 0;
-- ``"zero-variance"``: eta = 1 with its noise dropped. The released code calls this DDIM; it returns
-  nearly the posterior mean, whatever noise it starts from.
+- ``"zero-variance"``: eta = 1 with its noise dropped. The released code calls this DDIM, but it
+  forgets the noise it starts from: on Gaussian data it returns the posterior mean.
 
 Source: Nurko et al. 2026 (arXiv 2602.15405), of which we know the abstract, summaries and the code.
 """

@@ -20,7 +20,7 @@ SAMPLERS = ("zero-variance", "ancestral", "ddim")
 BRANCHES = ("signal", "logits")
 
 Noise = Callable[[str, int, int, Any], Any]
-"""``noise(branch, round, s, like) -> z``, standard normal: what a state at level s gets, S the start."""
+"""``noise(branch, round, s, like) -> z``, standard normal, for the state at level s; S is the start."""
 
 
 class Coupling(NamedTuple):

@@ -6,6 +6,7 @@ import torch
 
 from diffbook import coupled, schedules
 from diffbook.coupled import RELEASED, Coupling, Switches, standardise
+from diffbook.samplers.transfer import step_coefficients
 
 N, D, K = 4, 2, 3
 U = np.random.default_rng(0).uniform(-1.0, 1.0, (N, D))
@@ -239,12 +240,25 @@ def test_nested_without_refreshes_is_alternating_once():
 
 
 def test_every_chain_has_noise_of_its_own():
-    switches = Switches(sampler="ancestral")
+    """Each state is the last step's, and the noise of its branch, its round and its level."""
+    switches, rows = (
+        Switches(sampler="ancestral"),
+        step_coefficients(coupled.vp_levels(10), "ve", 1.0),
+    )
     for strategy in ("alternating", "nested"):
         outcome, _ = run(strategy, switches=switches, keep_trajectory=True)
         starts = [at for at in outcome.trajectory if at["hat"] is None]
         assert len({(at["branch"], at["round"]) for at in starts}) == len(starts) == outcome.chains
-        assert len({at["v"].tobytes() for at in starts}) == len(starts)
+        last = {}
+        for at in outcome.trajectory:
+            key = at["branch"], at["round"]
+            if at["hat"] is not None:
+                a, b, c = rows[at["s"]]
+                z = NOISE(*key, at["s"], at["v"]) if c else 0.0
+                np.testing.assert_allclose(
+                    at["v"], a * last[key] + b * at["hat"] + c * z, atol=1e-12
+                )
+            last[key] = at["v"]
 
 
 def test_chains_start_where_the_switch_says():
@@ -292,6 +306,7 @@ def never(*_):
         ("nested", {"window": 0.0}, r"window: got 0.0, expected a number in \(0, 1\]"),
         ("alternating", {"rounds": 0}, "rounds: got 0, expected a whole number of at least 1"),
         ("alternating", {"u": U[:, 0]}, r"u must be a real floating array"),
+        ("parallel", {"switches": "ancestral"}, "switches: got 'ancestral', expected a record"),
         ("parallel", {"u": U * np.nan}, "u must hold finite numbers"),
         ("nested", {"logits_schedule": coupled.vp_levels(10)[1:]}, r"logits_schedule\[0\] = "),
     ],
