@@ -114,7 +114,7 @@ class SignalNet(nn.Module):
     depth
         Number of residual blocks.
     sigma_data
-        Standard deviation of the clean signals.
+        Standard deviation of the clean signals; observations are divided by it as well.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class SignalNet(nn.Module):
         emb = F.silu(self.level(sigma) + known)
 
         def raw(scaled):
-            return self.leave(self.trunk(torch.cat([scaled, u], dim=1), emb))
+            return self.leave(self.trunk(torch.cat([scaled, u / self.sigma_data], dim=1), emb))
 
         return _preconditioned(raw, v, sigma, self.sigma_data)
 
@@ -149,9 +149,10 @@ class LogitsNet(nn.Module):
 
     def __init__(
         self, channels: int, classes: int, width: int = 32, dims: int = 2, views: int = 1,
-        fold: int = 1, depth: int = 1, hidden: int = 128,
+        fold: int = 1, depth: int = 1, hidden: int = 128, sigma_data: float = 0.5,
     ):  # fmt: skip
         super().__init__()
+        self.sigma_data = real(sigma_data, "sigma_data", POSITIVE)
         self.views, hidden = whole(views, "views"), whole(hidden, "hidden", 8)
         self.level, classes = _Level(hidden), whole(classes, "classes", 2)
         self.trunk = _Trunk(self.views * channels, width, dims, fold, depth, classes)
@@ -164,7 +165,7 @@ class LogitsNet(nn.Module):
         """Estimate y0 from v_y = y0 + sigma eps (n, K), the views, and the logits c of the last one."""
         if len(views) != self.views:
             raise ValueError(f"views: got {len(views)}, expected {self.views}")
-        seen = self.pool(self.trunk(torch.cat(views, dim=1), c)).flatten(1)
+        seen = self.pool(self.trunk(torch.cat(views, dim=1) / self.sigma_data, c)).flatten(1)
         emb = F.silu(self.level(sigma) + self.features(seen))
 
         def raw(scaled):
