@@ -18,6 +18,20 @@ def test_no_voice_is_in_two_splits():
     assert len(everyone) == len(set(everyone)) == 28
 
 
+def test_no_two_clips_are_spoken_alike(sets, monkeypatch):
+    """Voice, word, rate and pitch; what differs by the random breath alone is no other clip."""
+    asked = []
+
+    def listen(utterances, sample_rate):
+        asked.extend(utterances)
+        raise InterruptedError
+
+    monkeypatch.setattr(keywords.speech, "speak", listen)
+    with pytest.raises(InterruptedError):
+        keywords._spoken.__wrapped__()
+    assert len(set(asked)) == len(asked) == sum(len(found.labels) for found in sets.values())
+
+
 @pytest.mark.parametrize(("split", "voices"), [("train", 20), ("validation", 3), ("test", 5)])
 def test_every_voice_says_every_word_in_nine_ways(sets, split, voices):
     signals, labels, speakers = sets[split]

@@ -54,6 +54,13 @@ def test_levels_and_times_fill_their_range():
     ratio = -10 * np.log10(np.sum(h[:, 1:].astype(np.float64) ** 2, axis=1))
     assert -6.0 <= ratio.min() < -5.0 < 5.0 < ratio.max() <= 6.0
     assert abs(ratio.mean()) < 0.6
+    # The share of the first 20 ms tells how fast a tail decays.
+    short, long = (rooms.impulse_responses(np.arange(50), 800, (t, t)) for t in (0.1, 0.4))
+    energy = [np.cumsum(one[:, 1:] ** 2, axis=1) for one in (h, short, long)]
+    between, most, least = (one[:, 159] / one[:, -1] for one in energy)
+    assert between.max() == pytest.approx(most.mean(), rel=0.15)
+    assert between.min() == pytest.approx(least.mean(), rel=0.25)
+    assert least.mean() / 0.85 < between.mean() < most.mean() * 0.85
     u = rooms.add_noise(X[:1].repeat(400, 0), np.arange(400), (-3.0, 5.0))
     noise = np.mean((u - X[:1]) ** 2, axis=1)
     snr = 10 * np.log10(np.mean(X[0] ** 2) / noise)
