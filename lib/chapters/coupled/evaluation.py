@@ -33,8 +33,8 @@ from diffbook.coupled import (
     standardise,
 )
 
-#: Levels of a chain, seed of the noise, and chains of the couplings for the equal budget.
-S, NOISE, BUDGETS = 30, 7, (2, 7, 10)
+#: Seed of the noise, and chains of the couplings for the equal budget.
+NOISE, BUDGETS = 7, (2, 7, 10)
 
 
 def logits_alone(coupling: Coupling, u: Tensor, levels: NDArray, **how: Any) -> Outcome:
@@ -52,9 +52,10 @@ METHODS: dict[str, tuple[str, Callable]] = {
     "nested": ("nested", nested),
 }
 COUPLINGS = ("parallel", "alternating", "nested")
+#: Those that are tried with few settings, since they take long.
+LONG = ("alternating", "nested")
 
-#: Changes of the switches, one setting each, and the methods that they are tried with.
-SAMPLERS = {"ancestral": {"sampler": "ancestral"}, "ddim": {"sampler": "ddim"}}
+#: Changes of the switches of parallel, one setting each.
 PARALLEL = {
     "logits first": {"order": "logits first"},
     "gates 0": {"gate_signal": 0.0, "gate_logits": 0.0},
@@ -73,16 +74,16 @@ PARALLEL = {
 
 def settings(task: Task, whole: bool) -> Iterator[tuple[str, str, Switches, int]]:
     """Yield method, setting, switches and levels of everything that is run."""
-    base = Switches(start=task.start)
+    base, S = Switches(start=task.start), task.steps[0]
     for method in METHODS:
         yield method, "default", base, S
     if not whole:
         return
     for method in (m for m in METHODS if m != "card clean"):
-        for name, change in SAMPLERS.items():
-            yield method, name, replace(base, **change), S
-        for steps in task.steps[: 2 if method in ("alternating", "nested") else None]:
-            if method != "nested" or steps > 5:
+        yield method, "ancestral", replace(base, sampler="ancestral"), S
+        if method not in LONG:
+            yield method, "ddim", replace(base, sampler="ddim"), S
+            for steps in task.steps[1:]:
                 yield method, "default", base, steps
     other = {"zero": "observation", "observation": "zero"}[task.start]
     for name, change in {**PARALLEL, f"start {other}": {"start": other}}.items():
@@ -139,7 +140,7 @@ def evaluate(
         for setting, calls, values in equal_budget(
             task, couple(task, nets["baselines"], f), u, noise
         ):
-            row("enhanced", setting, S, again=values, calls=calls)
+            row("enhanced", setting, task.steps[0], again=values, calls=calls)
     return rows
 
 
@@ -148,12 +149,12 @@ def equal_budget(
 ) -> Iterator[tuple[str, tuple[int, int, int], Tensor]]:
     """Decide from several stochastic enhanced samples: their votes, and their mean probabilities."""
     switches = Switches(sampler="ancestral", start=task.start)
-    run = partial(enhance, coupling, u, task.levels(S), noise=noise, switches=switches)
+    run = partial(enhance, coupling, u, task.levels(task.steps[0]), noise=noise, switches=switches)
     drawn = [task.decide(coupling.classifier, run(round=k).signal) for k in range(max(BUDGETS))]
     logits = torch.stack(drawn)
     votes = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
     for k in BUDGETS:
-        calls = (k * S, 0, k)
+        calls = (k * task.steps[0], 0, k)
         # Of two classes with as many votes, the one that is more probable on average.
         mean = logits[:k].softmax(-1).mean(0)
         yield f"mean of {k}", calls, mean

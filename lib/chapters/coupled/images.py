@@ -87,7 +87,7 @@ def task(data: str, name: str, width: int = 32) -> Task:
         return clean, degrade(clean, strength, rng, data), labels[index]
 
     return Task(
-        name, 10, draw, partial(examples, data, name), vp_levels, 150, (5, 10, 75, 150),
+        name, 10, draw, partial(examples, data, name), vp_levels, 150, (30, 5, 10, 150),
         {
             "classifier": partial(Classifier, **how),
             "signal": partial(SignalNet, **how, depth=2, sigma_data=spread),

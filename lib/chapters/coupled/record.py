@@ -36,13 +36,13 @@ from press.records import provenance, read, short, write
 SEEDS = (0, 1, 2)
 #: Data, optimiser steps of the classifier and of all others, images or clips in a step.
 STUDIES = {
-    "images": ("digits", 1000, 2000, 64),
-    "speech": ("synthetic", 800, 1200, 32),
+    "images": ("digits", 1000, 1600, 64),
+    "speech": ("synthetic", 800, 1000, 32),
 }
 #: Examples: distinct ones, and draws of the degradation for each, by split.
 SIZES = {
     "images": {"validation": (200, images.DRAWS), "test": (images.N_TEST, images.DRAWS)},
-    "speech": {"validation": (270, 1), "test": (450, 1)},
+    "speech": {"validation": (180, 1), "test": (300, 1)},
 }
 #: The task whose networks of seed 0 the notebook loads, and the trainings that it needs.
 LIVE = {"images": "pixels 50%", "speech": "noise"}
@@ -62,7 +62,7 @@ class Study:
     ) -> list[dict[str, Any]]:
         """Rows of one setting, one for each seed; without another wish the default after its last round."""
         where = {"setting": "default", **where}
-        where.setdefault("S", evaluation.S if method not in ("noisy", "student") else 0)
+        where.setdefault("S", 0 if method in ("noisy", "student") else self.about["S"])
         wanted = {"task": task, "method": method, "split": split, **where}
         found = [row for row in self.rows if all(row[k] == v for k, v in wanted.items())]
         last = max((row["round"] for row in found), default=-1)
@@ -194,7 +194,7 @@ def main(study: str, jobs: int, out: Path | None) -> None:
     data, *_ = STUDIES[study]
     about = {
         "command": f"python -m {__name__} {study}", "data": data, "seeds": list(SEEDS),
-        "sizes": SIZES[study], "levels": evaluation.S, "noise": evaluation.NOISE,
+        "sizes": SIZES[study], "S": make_task(study, LIVE[study]).steps[0], "noise": evaluation.NOISE,
         "recipe": asdict(recipe(study, "", "baselines")), "live": LIVE[study],
         "networks": publish(study),
     }  # fmt: skip

@@ -29,7 +29,6 @@ from diffbook.nets.training import (
     learning_rate,
     load_checkpoint,
     save_checkpoint,
-    update_average,
 )
 
 AGAIN = "make it again: python -m chapters.coupled.record"
@@ -57,7 +56,7 @@ class Task(NamedTuple):
     examples: Callable  # examples(split) -> the same for an evaluation: tensors, labels an array
     levels: Callable[[int], NDArray]  # levels(S), sigma of the chains
     T: int  # levels of the whole chain
-    steps: tuple[int, ...]  # numbers of levels that are tried
+    steps: tuple[int, ...]  # numbers of levels that are tried, the default first
     networks: dict[str, Callable[[], nn.Module]]  # "classifier", "signal", "logits"
     decide: Callable  # decide(f, x_hat) -> logits of an enhanced signal
     quality: Callable  # quality(x_hat, x) in decibel, (n,)
@@ -258,6 +257,10 @@ def train(
     accelerator = Accelerator()
     model, optimiser = accelerator.prepare(state.model, state.optimiser)
     device, pool, found = accelerator.device, None, []
+    trainees = [list(model[name].parameters()) for name in TRAININGS[recipe.training]]
+    names = tuple(f"{name}." for name in TRAININGS[recipe.training])
+    weights = {k: v for k, v in model.state_dict().items() if k.startswith(names)}
+    state.average = {k: v.to(device) for k, v in state.average.items()}
     for step in range(state.step, recipe.steps if stop_at is None else stop_at):
         if forked and (pool is None or step % recipe.every == 0):
             rng, reach = generator(seed, step, 1), WINDOW if recipe.training == "nested" else 1.0
@@ -270,10 +273,11 @@ def train(
         optimiser.zero_grad()
         accelerator.backward(sum(parts))
         # Each network by itself: a norm over all would couple those that share nothing.
-        for net in model.values():
-            accelerator.clip_grad_norm_(net.parameters(), 1.0)
+        for parameters in trainees:
+            nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
-        update_average(state, recipe, step)
+        for key, value in weights.items():
+            state.average[key].lerp_(value, 1.0 - min(recipe.ema, (1 + step) / (10 + step)))
         found.append([float(part.detach()) for part in parts])
         state.step = step + 1
         if state.step % recipe.every == 0 or state.step == recipe.steps:

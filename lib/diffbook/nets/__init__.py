@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = face(
         "conditional": "SignalNet LogitsNet Classifier as_signal_denoiser as_logits_denoiser",
         "training": (
             "Config CONFIGS State pool draw edm_loss start learning_rate save_checkpoint "
-            "load_checkpoint train validation_loss update_average make_weights save_weights main"
+            "load_checkpoint train validation_loss make_weights save_weights main"
         ),
         "store": "load_weights write_tensors read_tensors",
         "foreign": (

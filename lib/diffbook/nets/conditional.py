@@ -127,7 +127,7 @@ class SignalNet(nn.Module):
         enter = nn.Linear(whole(classes, "classes", 2), 64)
         self.logits = nn.Sequential(enter, nn.SiLU(), nn.Linear(64, 64))
         self.trunk = _Trunk(2 * channels, width, dims, fold, depth, 64)
-        self.leave = _GROW[dims](width, channels, fold, stride=fold)
+        self.leave = _GROW[dims](width, 3 * channels, fold, stride=fold)
 
     def forward(self, v: Tensor, sigma: Tensor, u: Tensor, y_hat: Tensor | None = None) -> Tensor:
         """Estimate x0 from v = x0 + sigma eps, sigma (n,), the observation u and logits (n, K) or None."""
@@ -135,7 +135,11 @@ class SignalNet(nn.Module):
         emb = F.silu(self.level(sigma) + known)
 
         def raw(scaled):
-            return self.leave(self.trunk(torch.cat([scaled, u / self.sigma_data], dim=1), emb))
+            seen = u / self.sigma_data
+            found = self.leave(self.trunk(torch.cat([scaled, seen], dim=1), emb))
+            # Detail that would not pass through the features is let through by gates.
+            new, gate_v, gate_u = found.chunk(3, dim=1)
+            return new + gate_v * scaled + gate_u * seen
 
         return _preconditioned(raw, v, sigma, self.sigma_data)
 

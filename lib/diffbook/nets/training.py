@@ -232,7 +232,7 @@ def train(
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        update_average(state, config, step)
+        _update_average(state, config, step)
         losses.append(float(loss.detach()))
         state.step = step + 1
         if state.step % every == 0 or state.step == config.steps:
@@ -256,9 +256,8 @@ def validation_loss(state: State, images: torch.Tensor, device="cpu", n: int = 1
     return loss
 
 
-def update_average(state: State, config: Config, step: int) -> None:
-    """Take the weights after a step (0-based) into the running average."""
-    decay = min(config.ema, (1 + whole(step, "step", 0)) / (10 + step))
+def _update_average(state: State, config: Config, step: int) -> None:
+    decay = min(config.ema, (1 + step) / (10 + step))
     for key, value in state.model.state_dict().items():
         mean = state.average[key] = state.average[key].to(value.device)
         mean.lerp_(value, 1.0 - decay) if value.is_floating_point() else mean.copy_(value)

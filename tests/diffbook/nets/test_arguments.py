@@ -65,7 +65,6 @@ CASES = [
     case(training.load_checkpoint, path=CHECKPOINT, state=STATE, config=TINY, seed=0),
     case(training.train, config=TINY, seed=0, checkpoint=None, every=1, stop_at=2, progress=False),
     case(training.validation_loss, state=STATE, images=IMAGES, device="cpu", n=4),
-    case(training.update_average, state=STATE, config=TINY, step=1),
     case(training.make_weights, data="digits", seed=0, out=OUT, steps=1, force=True),
     case(training.save_weights, TEXT, path=WEIGHTS, state=STATE, config=TINY, seed=0, command="c"),
     case(store.load_weights, path=WEIGHTS),

@@ -191,7 +191,7 @@ def test_average_follows_the_weights():
     for step in range(3):
         with torch.no_grad():
             state.model.net.enter.weight.fill_(float(step))
-        training.update_average(state, replace(TINY, ema=0.5), step)
+        training._update_average(state, replace(TINY, ema=0.5), step)
     # decay is min(0.5, (1 + s)/(10 + s)) = 1/10, 2/11, 3/12
     expected = 3 / 12 * (2 / 11 * 0.0 + 9 / 11 * 1.0) + 9 / 12 * 2.0
     first = training.start(TINY, training.pool("digits", "train"), 0).average[name]
