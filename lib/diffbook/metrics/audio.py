@@ -14,7 +14,8 @@ def si_sdr(x: ArrayLike, x0: ArrayLike) -> NDArray:
     """Scale-invariant signal-to-distortion ratio of every sound, in decibel; larger is better.
 
     With `p` the projection of x on x0, `10 log10(|p|^2 / |x - p|^2)`. It is about the wave, phases
-    included: a sound that is right but late has a poor ratio. Infinite where x is x0 times a number.
+    included: a sound that is right but late has a poor ratio. Infinite where x is x0 times a number,
+    minus infinity where nothing of x0 is in it.
 
     Source: Le Roux, Wisdom, Erdogan, Hershey 2019, equation 3.
 
@@ -78,7 +79,8 @@ def log_spectral_distance(
     """Distance of the spectra in decibel, phases left out; smaller is better, 0 for equal ones.
 
     Root mean square over frequencies of the difference of `20 log10 |X|`, mean over the frames of a
-    short-time Fourier transform (Hann window, a quarter of it between frames).
+    short-time Fourier transform (Hann window, a quarter of it between frames). A faint hiss, instead of
+    any word, may be nearer than a noisy word: it is to be read beside the other metrics.
 
     Source: Gray, Markel 1976.
 
