@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from diffbook.draw.parts import done, panels
-from diffbook.draw.style import COLORS, INK
+from diffbook.draw.parts import done, legend_below, panels
+from diffbook.draw.style import COLORS, GREY, INK, PANEL, STYLES, style
+
+Interval = tuple[float, float, float]
 
 SIGNAL, LOGITS = COLORS["parallel"], COLORS["alternating"]
 
@@ -62,3 +67,45 @@ def _arrow(ax: Axes, x0: float, y0: float, x1: float, y1: float, colour: str) ->
     edge = 0.16 if y1 > y0 else -0.16
     ax.annotate("", (x1, y1 - edge), (x0, y0 + edge),
                 arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.4, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+
+
+def opening(
+    rows: Mapping[str, NDArray], accuracies: Mapping[str, Mapping[str, Interval]]
+) -> Figure:
+    """Draw rows of pictures (n, h, w), and below them a panel of right decisions for each task."""
+    fig = Figure(figsize=(7.2, 5.6), layout="constrained")
+    top, bottom = fig.subfigures(2, 1, height_ratios=[1.15, 1])
+    axes = top.subplots(len(rows), len(next(iter(rows.values()))))
+    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for ax, picture in zip(line, pictures, strict=True):
+            ax.imshow(picture, cmap="gray", vmin=-1, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    axes = bottom.subplots(1, len(accuracies), sharey=True)
+    for ax, (title, values) in zip(axes, accuracies.items(), strict=True):
+        for i, (name, (mean, low, high)) in enumerate(values.items()):
+            look = STYLES[name]
+            filled = name in ("parallel", "alternating", "nested")
+            ax.hlines(i, low, high, color=look["color"], linewidth=2)
+            ax.plot(mean, i, marker=look["marker"], color=look["color"], markersize=8,
+                    markerfacecolor=look["color"] if filled else PANEL)  # fmt: skip
+        ax.set(title=title, xlabel="right decisions (%)")
+        ax.set_yticks(range(len(values)), list(values))
+    axes[0].invert_yaxis()
+    return done(fig, None)
+
+
+def over_calls(
+    curves: Mapping[str, Mapping[int, float]], extra: Mapping[str, Mapping[int, float]]
+) -> Figure:
+    """Draw accuracy over network calls; methods have their own look, `extra` curves are grey."""
+    fig, axes = panels(1, 1, (7.2, 4.2))
+    ax = axes.flat[0]
+    for name, curve in curves.items():
+        ax.plot(*zip(*sorted(curve.items()), strict=True), **style(name), label=name)
+    for name, curve in extra.items():
+        ax.plot(*zip(*sorted(curve.items()), strict=True), color=GREY, marker="s", label=name)
+    ax.set(xscale="log", xlabel="network calls", ylabel="right decisions (%)")
+    legend_below(fig, ax, 4)
+    return done(fig, None)
