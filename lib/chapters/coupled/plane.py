@@ -15,13 +15,10 @@ from diffbook.draw.style import COLORS, GREY
 from diffbook.metrics.intervals import mean_ci, paired_ci
 from diffbook.samplers.transfer import step_coefficients
 
-Interval = tuple[float, float, float]
 CLASS_COLORS = [COLORS[name] for name in ("cosine", "linear beta", "spectral W2")]
 
 
-def strategies(
-    world: World, draw: Draw, schedule: NDArray, sampler: str, seed: int
-) -> dict[str, NDArray]:
+def strategies(world: World, draw: Draw, schedule: NDArray, sampler: str, seed: int) -> dict:
     """Logits (n, K) by which each strategy decides, with exact networks and common noise."""
     u, net, (whole, padded) = draw.u, world.coupling(draw.u), world.stacked(draw.u)
     switches = coupled.Switches(sampler=sampler, standardise=False)
@@ -45,15 +42,10 @@ def hits(logits: NDArray, label: NDArray) -> NDArray:
     return (logits.argmax(1) == label).astype(float)
 
 
-def accuracies(
-    found: Mapping[str, NDArray], label: NDArray, over: str = "Enhanced"
-) -> dict[str, tuple[Interval, Interval]]:
-    """Accuracy of each strategy, and its paired gain over one of them, with 95 % intervals."""
-    base = hits(found[over], label)
-    return {
-        name: (mean_ci(hits(y, label)), paired_ci(hits(y, label), base))
-        for name, y in found.items()
-    }
+def accuracies(found: Mapping[str, NDArray], label: NDArray, over: str = "Enhanced") -> dict:
+    """Accuracy of each strategy, and its paired gain over one of them, each (mean, low, high)."""
+    right = {name: hits(logits, label) for name, logits in found.items()}
+    return {name: (mean_ci(hit), paired_ci(hit, right[over])) for name, hit in right.items()}
 
 
 def released_stride(

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import circulant
 from scipy.special import softmax
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
@@ -73,7 +74,7 @@ class World:
         if self.trust_signal is not None:
             return self.trust_signal
         precision = np.eye(self.d) / self.s**2 + self.A.T @ self.A / self.noise**2
-        return float(np.trace(np.linalg.inv(precision))) / self.d
+        return float(np.linalg.inv(precision).trace()) / self.d
 
     def sample(self, n: int, seed: int) -> Draw:
         """Draw signals, logits, classes and observations."""
@@ -134,14 +135,12 @@ class World:
         """Return one exact network for z and u padded to its shape: joint sampling with `enhance`."""
 
         def signal(v, sigma, cond):
-            return self.given(
-                self.of_u(u),
-                self.of_x(v[:, : self.d], sigma**2),
-                self.of_y(v[:, self.d :], sigma**2),
-            )[0]
+            x, y = v[:, : self.d], v[:, self.d :]
+            return self.given(self.of_u(u), self.of_x(x, sigma**2), self.of_y(y, sigma**2))[0]
 
-        net = coupled.Coupling(signal, None, lambda v: v[:, self.d :])
-        return net, np.pad(u, ((0, 0), (0, len(self.codes))))
+        return coupled.Coupling(signal, None, lambda v: v[:, self.d :]), np.pad(
+            u, ((0, 0), (0, len(self.codes)))
+        )
 
 
 def decoy(noise: float, **trust: float) -> World:
@@ -153,11 +152,9 @@ def decoy(noise: float, **trust: float) -> World:
 def linear(noise: float, d: int = 16, classes: int = 4) -> World:
     """One mode a class and a blur: the decision argmax f(x) is linear in x."""
     means = np.random.default_rng(0).standard_normal((classes, d))
-    lag = np.minimum(np.arange(d), d - np.arange(d))
-    kernel = np.exp(-(lag**2) / 8.0) / np.exp(-(lag**2) / 8.0).sum()
-    blur = kernel[(np.arange(d)[:, None] - np.arange(d)) % d]
     means *= 2.0 / np.linalg.norm(means, axis=1, keepdims=True)
-    return World(means, np.arange(classes), blur, noise)
+    kernel = np.exp(-(np.minimum(np.arange(d), d - np.arange(d)) ** 2) / 8.0)
+    return World(means, np.arange(classes), circulant(kernel / kernel.sum()), noise)
 
 
 def cross(noise: float) -> World:
@@ -173,11 +170,12 @@ def limited(world: World) -> Callable:
     overall = within + np.cov(world.means.T, aweights=world.joint.weights, bias=True)
 
     def signal(v, sigma, cond):
+        start, spread = mean, overall
+        if cond[1] is not None:  # codes = gap (identity - 1/K): probabilities are affine in logits
+            start = (cond[1] / np.ptp(codes[0]) + 1.0 / len(codes)) @ world.means
+            spread = within
         seen = [(world.A, world.noise**2, cond[0]), (np.eye(world.d), sigma**2, v)]
-        matrix, values, _, gain = wiener(overall if cond[1] is None else within, seen)
-        # codes = gap (identity - 1/K): probabilities are affine in logits.
-        p = None if cond[1] is None else cond[1] / np.ptp(codes[0]) + 1.0 / len(codes)
-        start = mean if p is None else p @ world.means
+        matrix, values, _, gain = wiener(spread, seen)
         return start + (values - start @ matrix.T) @ gain
 
     return signal

@@ -13,7 +13,7 @@ from diffbook import coupled
 from diffbook.metrics.intervals import mean_ci, paired_ci
 
 SURE = 0.999
-SCHEDULE = coupled.vp_levels(150)
+SCHEDULE = coupled.vp_levels(75)
 
 
 def hits(logits, label):
@@ -183,7 +183,7 @@ def test_gaussian_chain_without_noise_is_its_first_denoising():
     world = worlds.World(np.zeros((2, 2)), np.array([0, 1]), np.eye(2), 0.5)
     u = world.sample(50, 0).u
     net = world.coupling(u)
-    for S in (1, 10, 150):
+    for S in (1, 10, 75):
         schedule = coupled.vp_levels(S)
         v = schedule[-1] * coupled.batch_noise(1)("signal", 0, S, u)
         found = coupled.enhance(net, u, schedule, **how("zero-variance")).signal
