@@ -5,7 +5,6 @@ import pytest
 
 from chapters.coupled import gains
 
-
 ACCURACY = {
     ("noisy", "signal"): 40, ("enhanced", "signal"): 60,
     ("student", "logits"): 80, ("card noisy", "logits"): 81, ("card clean", "logits"): 41,
