@@ -179,6 +179,16 @@ def test_mean_logits_keep_the_order_of_the_probabilities(S):
     assert (np.argsort(found[clear], axis=1) == np.argsort(p[clear], axis=1)).all()
 
 
+def test_logits_without_noise_end_at_a_mode_and_not_at_the_mean():
+    world, draw, net, _ = setting()
+    y = coupled.diffuse_logits(net, (draw.u,), SCHEDULE, **how("zero-variance")).logits
+    p = world.posterior(draw.u)
+    mode, mean = (
+        np.sqrt(((y - z) ** 2).sum(1).mean()) for z in (world.codes[p.argmax(1)], p @ world.codes)
+    )
+    assert mode < 0.1 < 0.3 < mean
+
+
 def test_gaussian_chain_without_noise_is_its_first_denoising():
     world = worlds.World(np.zeros((2, 2)), np.array([0, 1]), np.eye(2), 0.5)
     u = world.sample(50, 0).u
