@@ -113,10 +113,10 @@ def evaluate(
         })  # fmt: skip
 
     row("noisy", signal=u, calls=(0, 0, 1))
-    c = standardise(f(u))
-    begin = time.process_time()
+    begin, student = time.process_time(), nets["baselines"]["student"]
+    device = next(student.parameters()).device
     with torch.inference_mode():
-        y = one_shot(task, nets["baselines"]["student"], u, c)
+        y = one_shot(task, student, u.to(device), standardise(f(u)).to(device)).cpu()
     row("student", logits=y, calls=(0, 1, 1), seconds=time.process_time() - begin)
     for method, setting, switches, steps in settings(task, whole):
         training, run = METHODS[method]

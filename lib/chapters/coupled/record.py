@@ -3,21 +3,26 @@
     python -m chapters.coupled.record images
     python -m chapters.coupled.record speech
 
-take about half an hour each on two cores, too long for a chapter, and write
+take a quarter of an hour each on two cores, too long for a chapter, and write
 `data/coupled/studies/images.json` and `speech.json`: of every setting, which examples each decision gets
 right. Finished trainings and evaluations stay in `results/coupled/`, so an interrupted study goes on.
-The networks of one task and seed that the notebook loads go to `data/weights/`.
+The networks of one task and seed that the notebook loads go to `data/weights/`. The larger studies
+`mnist`, `cifar10` and `fsdd` read data sets of the reader, train on a GPU where there is one, and write
+to `results/coupled/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -33,20 +38,45 @@ from diffbook.threads import one_thread_each, torch_threads
 from press import paths
 from press.records import provenance, read, short, write
 
-SEEDS = (0, 1, 2)
-#: Data, optimiser steps of the classifier and of all others, images or clips in a step.
+SEEDS, COMMAND = (0, 1, 2), "python -m chapters.coupled.record"
+
+
+class Plan(NamedTuple):
+    """What a study runs."""
+
+    room: ModuleType  # makes its tasks
+    data: str
+    tasks: tuple[str, ...]
+    few: int  # optimiser steps of the classifier
+    steps: int  # and of all others
+    batch: int  # examples in a step
+    draws: int = 1  # of the degradation for each example of an evaluation
+    live: str | None = None  # task of which the notebook loads the networks of seed 0
+
+    def task(self, name: str) -> Task:
+        """Make one task."""
+        return self.room.task(self.data, name)
+
+    def recipe(self, name: str, training: str) -> Recipe:
+        """Return how one training is done."""
+        return Recipe(
+            training, name, self.few if training == "classifier" else self.steps, self.batch
+        )
+
+
+def _images(data: str, *how: Any) -> Plan:
+    return Plan(images, data, tuple(images.STRENGTHS[data]), *how)
+
+
 STUDIES = {
-    "images": ("digits", 1000, 1600, 64),
-    "speech": ("synthetic", 800, 1000, 32),
+    "images": _images("digits", 1000, 1600, 64, images.DRAWS, "pixels 50%"),
+    "speech": Plan(speech, "synthetic", speech.DEGRADATIONS, 800, 1000, 32, 1, "noise"),
+    "mnist": _images("mnist", 4000, 20000, 128, images.DRAWS),
+    "cifar10": _images("cifar10", 20000, 40000, 128, images.DRAWS),
+    "fsdd": Plan(speech, "digits", speech.DEGRADATIONS, 2000, 10000, 64),
 }
-#: Examples: distinct ones, and draws of the degradation for each, by split.
-SIZES = {
-    "images": {"validation": (200, images.DRAWS), "test": (images.N_TEST, images.DRAWS)},
-    "speech": {"validation": (180, 1), "test": (300, 1)},
-}
-#: The task whose networks of seed 0 the notebook loads, and the trainings that it needs.
-LIVE = {"images": "pixels 50%", "speech": "noise"}
-LIVE_TRAININGS = ("classifier", "baselines", "parallel", "alternating")
+#: Trainings whose networks the notebook loads.
+LIVE = ("classifier", "baselines", "parallel", "alternating")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +103,11 @@ class Study:
 
     def right(self, task: str, method: str, decision: str = "logits", **where: Any) -> NDArray:
         """Share of right decisions, shape (seeds, examples); "signal" decides by f on x_hat."""
-        n, draws = SIZES[self.name][where.get("split", "test")]
-        rows = self.select(task, method, **where)
+        rows, n = self.select(task, method, **where), self.about["n"][where.get("split", "test")]
         if any(row[decision] is None for row in rows):
             raise ValueError(f"{self.name}: {method} has no decision by {decision}")
-        bits = [evaluation.unpack(row[decision], n * draws) for row in rows]
-        return np.stack([b.reshape(draws, n).mean(0) for b in bits])
+        bits = np.stack([evaluation.unpack(row[decision], n) for row in rows])
+        return bits.reshape(len(rows), self.about["draws"], -1).mean(axis=1)
 
 
 def points(a: NDArray, b: NDArray | float = 0.0) -> tuple[float, float, float]:
@@ -86,29 +115,26 @@ def points(a: NDArray, b: NDArray | float = 0.0) -> tuple[float, float, float]:
     return crossed_ci(100.0 * (a - b))
 
 
+def place_of(name: str) -> Path:
+    """File of a study: the recorded ones are part of the book."""
+    own = paths.working() / "coupled" / f"{name}.json"
+    return paths.study("coupled", name) if STUDIES[name].live else own
+
+
 def load(name: str, path: Path | None = None) -> Study:
-    """Read the study "images" or "speech"."""
-    path = path or paths.study("coupled", name)
+    """Read a study by its name."""
+    path = path or place_of(name)
     if not path.is_file():
-        raise FileNotFoundError(f"no study at {path}; make it: python -m {__name__} {name}")
+        raise FileNotFoundError(f"no study at {path}; make it: {COMMAND} {name}")
     found = read(path)
     return Study(name, found["about"], found["rows"])
 
 
-def make_task(study: str, name: str) -> Task:
-    """One task of a study."""
-    return {"images": images, "speech": speech}[study].task(STUDIES[study][0], name)
-
-
-def tasks(study: str) -> tuple[str, ...]:
-    """Names of the tasks of a study."""
-    return tuple(images.STRENGTHS["digits"]) if study == "images" else speech.DEGRADATIONS
-
-
-def recipe(study: str, name: str, training: str) -> Recipe:
-    """Return how a training of the study is done."""
-    _, few, steps, batch = STUDIES[study]
-    return Recipe(training, name, few if training == "classifier" else steps, batch)
+def obtain(name: str) -> Study:
+    """Read a study; one of the larger ones is made first, if it has not been."""
+    if not (STUDIES[name].live or place_of(name).is_file()):
+        make(name)
+    return load(name)
 
 
 def folder(study: str, name: str, seed: int) -> Path:
@@ -117,19 +143,26 @@ def folder(study: str, name: str, seed: int) -> Path:
     return paths.working() / "coupled" / study / f"{place}-seed{seed}"
 
 
+def weights(study: str, training: str) -> Path:
+    """File of the networks of one training that the notebook loads."""
+    return paths.weights() / f"coupled_{study}_{training}.safetensors"
+
+
 def cell(study: str, name: str, seed: int) -> list[dict[str, Any]]:
     """Train and evaluate all methods on one task with one seed, or read what is finished."""
+    from accelerate import Accelerator
+
     torch_threads()
-    task, place = make_task(study, name), folder(study, name, seed)
-    settings = {t: asdict(recipe(study, name, t)) for t in TRAININGS}
-    if (place / "rows.json").is_file() and (known := read(place / "rows.json"))[
-        "settings"
-    ] == settings:
+    plan, place = STUDIES[study], folder(study, name, seed)
+    task, settings = plan.task(name), {t: asdict(plan.recipe(name, t)) for t in TRAININGS}
+    kept = place / "rows.json"
+    if kept.is_file() and (known := read(kept))["settings"] == settings:
         return known["rows"]
     nets, f, begin = {}, None, time.perf_counter()
     with one_thread_each():
         for training in TRAININGS:
-            nets[training] = trained(task, recipe(study, name, training), seed, place, f)
+            made = trained(task, plan.recipe(name, training), seed, place, f)
+            nets[training] = {k: net.to(Accelerator().device) for k, net in made.items()}
             if training == "classifier":
                 f = Frozen(nets[training]["classifier"], -task.limit, task.limit)
                 digest = f.digest()
@@ -141,66 +174,61 @@ def cell(study: str, name: str, seed: int) -> list[dict[str, Any]]:
     if f.digest() != digest:
         raise RuntimeError("the frozen classifier has changed")
     for row in rows:
-        row["seconds"] = short([row["seconds"]], 3)[0]
+        row |= {"task": name, "seed": seed, "seconds": short([row["seconds"]], 3)[0]}
         row["quality"] = None if row["quality"] is None else short([row["quality"]])[0]
-    rows = [{"task": name, "seed": seed, **row} for row in rows]
-    write(place / "rows.json", {"settings": settings, "rows": rows})
+    write(kept, {"settings": settings, "rows": rows})
     return rows
 
 
 def publish(study: str) -> dict[str, str]:
     """Copy the networks that the notebook loads; the SHA-256 of each file."""
-    found, name = {}, LIVE[study]
-    for training in LIVE_TRAININGS:
+    found, name = {}, STUDIES[study].live
+    for training in LIVE if name else ():
         tensors, about = read_tensors(folder(study, name, 0) / f"{training}.safetensors", AGAIN)
         tensors = {k: v for k, v in tensors.items() if not k.startswith("clean.")}
-        path = paths.weights() / f"coupled_{study}_{training}.safetensors"
-        more = {
-            "task": name,
-            "command": f"python -m {__name__} {study}",
-            "torch": torch.__version__,
-        }
-        write_tensors(path, tensors, {**about, **more})
+        path, more = weights(study, training), {"command": f"{COMMAND} {study}"}
+        write_tensors(path, tensors, {**about, **more, "torch": torch.__version__})
         found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
 def live(study: str) -> tuple[Task, dict[str, dict[str, torch.nn.Module]], Frozen]:
     """Task, networks by training, and frozen classifier that the notebook runs."""
-    task = make_task(study, LIVE[study])
-    nets = {
-        t: networks(task, paths.weights() / f"coupled_{study}_{t}.safetensors")
-        for t in LIVE_TRAININGS
-    }
+    task = STUDIES[study].task(STUDIES[study].live)
+    nets = {training: networks(task, weights(study, training)) for training in LIVE}
     return task, nets, Frozen(nets["classifier"]["classifier"], -task.limit, task.limit)
+
+
+def make(study: str, jobs: int = 1, out: Path | None = None) -> Path:
+    """Train and evaluate all methods on all tasks of a study, and write what they get right."""
+    from tqdm.auto import tqdm
+
+    plan, out = STUDIES[study], out or place_of(study)
+    seeds, names = zip(*product(SEEDS, plan.tasks), strict=True)
+    # Fresh processes: a fork would inherit what a notebook has open, a GPU above all.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        found = (map if jobs == 1 else pool.map)(partial(cell, study), names, seeds)
+        rows = [row for part in tqdm(found, total=len(seeds), desc=study) for row in part]
+    task = plan.task(plan.tasks[0])
+    about = {
+        "command": f"{COMMAND} {study}", "data": plan.data, "tasks": list(plan.tasks),
+        "seeds": list(SEEDS), "draws": plan.draws, "S": task.steps[0],
+        "n": {split: len(task.examples(split)[2]) for split in ("validation", "test")},
+        "noise": evaluation.NOISE, "recipe": asdict(plan.recipe("", "baselines")),
+        "few": plan.few, "live": plan.live, "networks": publish(study),
+    }  # fmt: skip
+    write(out, {"about": about | provenance(), "rows": rows})
+    return out
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("study", type=click.Choice(sorted(STUDIES)))
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Default: data/coupled/studies/.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: see above.")
 def main(study: str, jobs: int, out: Path | None) -> None:
     """Train and evaluate all methods on all tasks of a study, and record what they get right."""
-    from tqdm.auto import tqdm
-
-    start, rows = time.perf_counter(), []
-    cells = list(product(SEEDS, tasks(study)))
-    with ProcessPoolExecutor(jobs) as pool:
-        futures = [pool.submit(cell, study, name, seed) for seed, name in cells]
-        for future in tqdm(as_completed(futures), total=len(cells), desc=study):
-            future.result()
-        for future in futures:
-            rows += future.result()
-    data, *_ = STUDIES[study]
-    about = {
-        "command": f"python -m {__name__} {study}", "data": data, "seeds": list(SEEDS),
-        "sizes": SIZES[study], "S": make_task(study, LIVE[study]).steps[0], "noise": evaluation.NOISE,
-        "recipe": asdict(recipe(study, "", "baselines")), "live": LIVE[study],
-        "networks": publish(study),
-    }  # fmt: skip
-    about |= provenance() | {"wall_s": round(time.perf_counter() - start)}
-    out = out or paths.study("coupled", study)
-    write(out, {"about": about, "rows": rows})
+    start = time.perf_counter()
+    out = make(study, jobs, out)
     click.echo(f"{time.perf_counter() - start:6.0f} s  wrote {paths.relative(out)}")
 
 
