@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chapters.coupled.training import Task, couple, one_shot
+from chapters.coupled.steps import Task, couple, one_shot
 from diffbook.coupled import (
     RELEASED,
     Coupling,

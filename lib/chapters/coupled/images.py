@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from chapters.coupled.training import Task
+from chapters.coupled.steps import Task
 from diffbook.coupled import vp_levels
 from diffbook.datasets import cifar, digits, mnist
 from diffbook.metrics.restoration import psnr

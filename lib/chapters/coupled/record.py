@@ -2,9 +2,10 @@
 
     python -m chapters.coupled.record images
     python -m chapters.coupled.record speech
+    python -m chapters.coupled.record long
 
 take a quarter of an hour each on two cores, too long for a chapter, and write
-`data/coupled/studies/images.json` and `speech.json`: of every setting, which examples each decision gets
+`data/coupled/studies/images.json`, `speech.json` and `long.json` (one image task, four times the steps): of every setting, which examples each decision gets
 right. Finished trainings and evaluations stay in `results/coupled/`, so an interrupted study goes on.
 The networks of one task and seed that the notebook loads go to `data/weights/`. The larger studies
 `mnist`, `cifar10` and `fsdd` read data sets of the reader, train on a GPU where there is one, and write
@@ -30,7 +31,8 @@ import torch
 from numpy.typing import NDArray
 
 from chapters.coupled import evaluation, images, speech
-from chapters.coupled.training import AGAIN, TRAININGS, Recipe, Task, networks, trained
+from chapters.coupled.steps import Recipe, Task
+from chapters.coupled.training import AGAIN, TRAININGS, networks, trained
 from diffbook.coupled import Frozen
 from diffbook.metrics.intervals import crossed_ci
 from diffbook.nets.store import read_tensors, write_tensors
@@ -71,6 +73,7 @@ def _images(data: str, *how: Any) -> Plan:
 STUDIES = {
     "images": _images("digits", 1000, 1600, 64, images.DRAWS, "pixels 50%"),
     "speech": Plan(speech, "synthetic", speech.DEGRADATIONS, 800, 1000, 32, 1, "noise"),
+    "long": Plan(images, "digits", ("pixels 50%",), 1000, 6400, 64, images.DRAWS),
     "mnist": _images("mnist", 4000, 20000, 128, images.DRAWS),
     "cifar10": _images("cifar10", 20000, 40000, 128, images.DRAWS),
     "fsdd": Plan(speech, "digits", speech.DEGRADATIONS, 2000, 10000, 64),
@@ -118,7 +121,8 @@ def points(a: NDArray, b: NDArray | float = 0.0) -> tuple[float, float, float]:
 def place_of(name: str) -> Path:
     """File of a study: the recorded ones are part of the book."""
     own = paths.working() / "coupled" / f"{name}.json"
-    return paths.study("coupled", name) if STUDIES[name].live else own
+    of_the_book = STUDIES[name].data in ("digits", "synthetic")
+    return paths.study("coupled", name) if of_the_book else own
 
 
 def load(name: str, path: Path | None = None) -> Study:
@@ -132,7 +136,7 @@ def load(name: str, path: Path | None = None) -> Study:
 
 def obtain(name: str) -> Study:
     """Read a study; one of the larger ones is made first, if it has not been."""
-    if not (STUDIES[name].live or place_of(name).is_file()):
+    if place_of(name) != paths.study("coupled", name) and not place_of(name).is_file():
         make(name)
     return load(name)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chapters.coupled.training import Task
+from chapters.coupled.steps import Task
 from diffbook.coupled import ouve_levels
 from diffbook.datasets import keywords, rooms
 from diffbook.datasets.spectrograms import BINS, LIMIT, log_mel, spectrogram, waveform

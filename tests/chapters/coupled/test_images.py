@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from chapters.coupled import evaluation, images
-from chapters.coupled.training import couple, one_shot
+from chapters.coupled.steps import couple, one_shot
 from diffbook.coupled import RELEASED, Frozen, Switches, batch_noise, parallel, standardise
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from chapters.coupled import images, training
-from chapters.coupled.training import Recipe
+from chapters.coupled import images, steps, training
+from chapters.coupled.steps import Recipe
 from diffbook.coupled import Frozen, standardise
 
 TINY = Recipe("baselines", "pixels 50%", steps=4, batch=8, warmup=1, pool=6, every=2, chain=2)
@@ -36,7 +36,7 @@ def stirred(task, seed=0):
 
 
 def batch(task, f, n=8, **how):
-    return training.draw(task, n, training.generator(0, 0), "cpu", f, **how)
+    return steps.draw(task, n, steps.generator(0, 0), "cpu", f, **how)
 
 
 @pytest.mark.parametrize("kind", training.TRAININGS)
@@ -72,17 +72,17 @@ def test_a_fork_needs_its_baselines_and_no_checkpoint_of_another_seed(task, f, t
 
 
 def test_a_batch_is_the_same_for_the_same_seed_and_step_only(task, f):
-    a, b = (training.draw(task, 4, training.generator(1, 5), "cpu", f) for _ in range(2))
-    others = [training.generator(2, 5), training.generator(1, 6), training.generator(1, 5, 1)]
+    a, b = (steps.draw(task, 4, steps.generator(1, 5), "cpu", f) for _ in range(2))
+    others = [steps.generator(2, 5), steps.generator(1, 6), steps.generator(1, 5, 1)]
     assert all(torch.equal(p, q) for p, q in zip(a[:7], b[:7], strict=True))
     for rng in others:
-        assert not torch.equal(a.u, training.draw(task, 4, rng, "cpu", f).u)
+        assert not torch.equal(a.u, steps.draw(task, 4, rng, "cpu", f).u)
     torch.testing.assert_close(a.y, standardise(f(a.x)))
     # One level in each fourth of the chain, between its ends.
     levels = task.levels(task.T)
     place = np.interp(a.sigma.log().numpy(), np.log(levels[1:]), np.linspace(0.0, 1.0, task.T))
     assert np.floor(4 * place).tolist() == [0, 1, 2, 3]
-    assert training.sigma_at(task, np.array([0.0, 1.0])) == pytest.approx(levels[[1, -1]])
+    assert steps.sigma_at(task, np.array([0.0, 1.0])) == pytest.approx(levels[[1, -1]])
 
 
 def test_the_loss_is_that_of_the_denoiser(task, f):
@@ -96,7 +96,7 @@ def test_the_loss_is_that_of_the_denoiser(task, f):
         seen.append(v)
         return b.x + c_out
 
-    assert float(training.denoising_loss(off, b.x, b.eps_x, b.sigma, 0.5)) == pytest.approx(1.0)
+    assert float(steps.denoising_loss(off, b.x, b.eps_x, b.sigma, 0.5)) == pytest.approx(1.0)
     torch.testing.assert_close(seen[0], b.x + level * b.eps_x)
 
 
@@ -110,7 +110,7 @@ def test_no_loss_reaches_another_s_network(task, f):
     for kind, names in order.items():
         nets = stirred(task)
         b = batch(task, f)._replace(x_hat=torch.rand(8, 1, 8, 8), y_hat=torch.rand(8, 10))
-        for name, loss in zip(names, training.losses(task, kind, nets, f, b), strict=True):
+        for name, loss in zip(names, steps.losses(task, kind, nets, f, b), strict=True):
             nets.zero_grad()
             loss.backward()
             with_gradient = {
@@ -132,7 +132,7 @@ def test_half_of_a_parallel_batch_sees_closed_gates(task, f, monkeypatch):
 
         spy[name] = watch
         monkeypatch.setattr(nets[name], "forward", watch)
-    training.losses(task, "parallel", nets, f, b)
+    steps.losses(task, "parallel", nets, f, b)
     with torch.no_grad():
         level = b.sigma[1::2].reshape(-1, 1, 1, 1)
         v = b.x[1::2] + level * b.eps_x[1::2]
@@ -155,20 +155,20 @@ def test_pools_hold_what_the_chains_show(task, f):
     nets, n = stirred(task), 6
     b = batch(task, f, n)
     alternating = replace(TINY, training="alternating")
-    pool = training.make_pool(task, alternating, nets, f, b, 5)
-    assert pool.x_hat.shape == (training.ROUNDS * n, 1, 8, 8)
-    torch.testing.assert_close(pool.u, torch.cat([b.u] * training.ROUNDS))
-    coupling = training.couple(task, nets, f)
-    how = {"noise": training.batch_noise(5)}
-    found = training.alternating(coupling, b.u, task.levels(2), rounds=training.ROUNDS, **how)
+    pool = steps.make_pool(task, alternating, nets, f, b, 5)
+    assert pool.x_hat.shape == (steps.ROUNDS * n, 1, 8, 8)
+    torch.testing.assert_close(pool.u, torch.cat([b.u] * steps.ROUNDS))
+    coupling = steps.couple(task, nets, f)
+    how = {"noise": steps.batch_noise(5)}
+    found = steps.alternating(coupling, b.u, task.levels(2), rounds=steps.ROUNDS, **how)
     for k, (x_hat, y_hat) in enumerate(found.rounds):
         torch.testing.assert_close(pool.x_hat[k * n : (k + 1) * n], x_hat)
         torch.testing.assert_close(pool.y_hat[k * n : (k + 1) * n], y_hat)
-    nested = training.make_pool(task, replace(TINY, training="nested"), nets, f, b, 5)
-    first = training.enhance(coupling, b.u, task.levels(2), **how).signal
-    again = training.enhance(coupling, b.u, task.levels(2), y_hat=nested.y_hat[:n], round=1, **how)
+    nested = steps.make_pool(task, replace(TINY, training="nested"), nets, f, b, 5)
+    first = steps.enhance(coupling, b.u, task.levels(2), **how).signal
+    again = steps.enhance(coupling, b.u, task.levels(2), y_hat=nested.y_hat[:n], round=1, **how)
     torch.testing.assert_close(nested.x_hat, torch.cat([first, again.signal]))
-    torch.testing.assert_close(nested.y_hat[:n], training.estimates(task, nets, f, b, first)[1])
+    torch.testing.assert_close(nested.y_hat[:n], steps.estimates(task, nets, f, b, first)[1])
     torch.testing.assert_close(nested.y, torch.cat([b.y, b.y]))
 
 
