@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from diffbook.draw.curves import step_ticks
 from diffbook.draw.parts import done, legend_below, panels
 from diffbook.draw.style import COLORS, GREY, INK, PANEL, STYLES, style
 
@@ -107,5 +108,6 @@ def over_calls(
     for name, curve in extra.items():
         ax.plot(*zip(*sorted(curve.items()), strict=True), color=GREY, marker="s", label=name)
     ax.set(xscale="log", xlabel="network calls", ylabel="right decisions (%)")
+    step_ticks(ax, [1, 3, 10, 30, 100, 300])
     legend_below(fig, ax, 4)
     return done(fig, None)
