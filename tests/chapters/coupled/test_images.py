@@ -158,6 +158,11 @@ def test_the_equal_budget_adds_up_samples(small, rows):
     ]
     assert not torch.equal(*drawn)
     mean = torch.stack([f(x).softmax(-1) for x in drawn]).mean(0)
+    noise = batch_noise(evaluation.NOISE)
+    values = {name: v for name, _, v in evaluation.equal_budget(task, coupling, u, noise)}
+    torch.testing.assert_close(values["mean of 2"], mean)
+    both = sum(torch.nn.functional.one_hot(f(x).argmax(-1), 10) for x in drawn)
+    torch.testing.assert_close(values["vote of 2"], both / 2 + 1e-3 * mean)
     row = find(rows, "enhanced", "mean of 2")
     assert row["signal"] == evaluation.pack(mean, labels)
     assert row["calls"] == [18, 0, 2]

@@ -87,16 +87,26 @@ def test_preconditioning_keeps_clean_states_and_forgets_noise():
     assert logits_net()(3e3 * y, large, (u,), c).abs().max() < 20
 
 
-def test_without_its_raw_network_a_denoiser_is_wiener_s_filter():
+def test_the_raw_network_is_added_to_wiener_s_filter():
+    """With a constant for it: x0_hat = c_skip v + c_out raw, and gates let v and u through."""
     x, u, y, c, sigma = batch()
     net, other = signal_net(), logits_net()
     for part in (net.leave, other.leave):
         torch.nn.init.zeros_(part.weight)
         torch.nn.init.zeros_(part.bias)
-    gain = 0.36 / (0.36 + sigma**2)
-    torch.testing.assert_close(net(x, sigma, u), gain[:, None, None, None] * x)
-    gain = 0.64 / (0.64 + sigma**2)
-    torch.testing.assert_close(other(y, sigma, (u,), c), gain[:, None] * y)
+    level = sigma[:, None, None, None]
+    total, total_y = (level**2 + 0.36).sqrt(), (sigma[:, None] ** 2 + 0.64).sqrt()
+    wiener = 0.36 / total**2 * x
+    torch.testing.assert_close(net(x, sigma, u), wiener)
+    torch.testing.assert_close(other(y, sigma, (u,), c), 0.64 / total_y**2 * y)
+    other.leave.bias.data[:] = 2.0
+    expected = 0.64 / total_y**2 * y + sigma[:, None] * 0.8 / total_y * 2.0
+    torch.testing.assert_close(other(y, sigma, (u,), c), expected)
+    for i, raw in enumerate((torch.ones_like(x), x / total, u / 0.6)):
+        net.leave.bias.data[:] = 0.0
+        net.leave.bias.data[i] = 2.0
+        expected = wiener + level * 0.6 / total * 2.0 * raw
+        torch.testing.assert_close(net(x, sigma, u), expected)
 
 
 def test_adapters_give_what_the_networks_give():
