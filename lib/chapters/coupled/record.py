@@ -72,7 +72,7 @@ def _images(data: str, *how: Any) -> Plan:
 
 STUDIES = {
     "images": _images("digits", 1000, 1600, 64, images.DRAWS, "pixels 50%"),
-    "speech": Plan(speech, "synthetic", speech.DEGRADATIONS, 800, 1000, 32, 1, "noise"),
+    "speech": Plan(speech, "synthetic", speech.DEGRADATIONS, 800, 1200, 32, 1, "noise"),
     "long": Plan(images, "digits", ("pixels 50%",), 1000, 6400, 64, images.DRAWS),
     "mnist": _images("mnist", 4000, 20000, 128, images.DRAWS),
     "cifar10": _images("cifar10", 20000, 40000, 128, images.DRAWS),

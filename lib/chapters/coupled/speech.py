@@ -32,8 +32,25 @@ class LogMel(nn.Module):
         self.net = Classifier(MELS, 10, width, 1, 2)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map spectrograms to logits; energies are relative to the loudest, so the scale is free."""
-        return self.net(4.0 * log_mel(z, MELS) - 2.0)
+        """Map spectrograms to logits."""
+        return self.net(heard(z))
+
+
+class HeardLogits(nn.Module):
+    """Logits network that hears its views as the classifier does."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.net = LogitsNet(MELS, 10, width, 1, 1, 2, 2, sigma_data=1.0)
+
+    def forward(self, v_y: Tensor, sigma: Tensor, views: tuple[Tensor, ...], c: Tensor) -> Tensor:
+        """Estimate y0, as `LogitsNet` does."""
+        return self.net(v_y, sigma, tuple(heard(z) for z in views), c)
+
+
+def heard(z: Tensor) -> Tensor:
+    """Log-mel energies relative to the loudest, so that the scale of a spectrogram is free."""
+    return 4.0 * log_mel(z, MELS) - 2.0
 
 
 @cache
@@ -91,13 +108,13 @@ def task(data: str, name: str, width: int = 64) -> Task:
         return x[index], u[index], labels[index]
 
     how = {"channels": 2 * BINS, "classes": 10, "width": width, "dims": 1, "fold": 2}
-    how["sigma_data"] = float(x[:2000].astype(np.float32).std())
+    how |= {"sigma_data": float(x[:2000].astype(np.float32).std()), "polar": True}
     return Task(
         name, 10, draw, partial(examples, data, name), ouve_levels, 50, (20, 5, 10, 50),
         {
             "classifier": partial(LogMel, 32),
             "signal": partial(SignalNet, **how),
-            "logits": partial(LogitsNet, **how),
+            "logits": partial(HeardLogits, 48),
         },
         # A spectrogram that an estimate makes up is no sound's; the waveform's own one is.
         lambda f, z: f(torch.as_tensor(spectrogram(sound(z)))),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ SPREAD = 0.8
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d}
 _GROW = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
-_POOL = {1: nn.AdaptiveAvgPool1d(4), 2: nn.AdaptiveAvgPool2d(2)}  # four cells each
+_POOL = {1: partial(nn.AdaptiveAvgPool1d, 4), 2: partial(nn.AdaptiveAvgPool2d, 2)}  # four cells
 
 
 class _Block(nn.Module):
@@ -98,6 +99,11 @@ def _preconditioned(raw: Callable, v: Tensor, sigma: Tensor, sigma_data: float) 
     return (sigma_data / total) ** 2 * v + sigma * sigma_data / total * raw(v / total)
 
 
+def _modulus(z: Tensor) -> Tensor:
+    re, im = z.chunk(2, dim=1)
+    return (re**2 + im**2).sqrt()
+
+
 class SignalNet(nn.Module):
     """Denoiser of signals that sees the observation, and logits if there are any.
 
@@ -115,19 +121,25 @@ class SignalNet(nn.Module):
         Number of residual blocks.
     sigma_data
         Standard deviation of the clean signals; observations are divided by it as well.
+    polar
+        Whether the channels are the real and then the imaginary parts of a complex spectrum. The
+        network then sees moduli too, and its gates keep the phase of what they let through.
     """
 
     def __init__(
         self, channels: int, classes: int, width: int = 32, dims: int = 2, fold: int = 1,
-        depth: int = 3, sigma_data: float = 0.5,
+        depth: int = 3, sigma_data: float = 0.5, polar: bool = False,
     ):  # fmt: skip
         super().__init__()
+        if choice(polar, "polar", (False, True)) and whole(channels, "channels", 2) % 2:
+            raise ValueError(f"channels: got {channels}, expected an even number (polar)")
+        self.polar = polar
         self.sigma_data = real(sigma_data, "sigma_data", POSITIVE)
         self.level, self.null = _Level(64), nn.Parameter(torch.zeros(64))
         enter = nn.Linear(whole(classes, "classes", 2), 64)
         self.logits = nn.Sequential(enter, nn.SiLU(), nn.Linear(64, 64))
-        self.trunk = _Trunk(2 * channels, width, dims, fold, depth, 64)
-        self.leave = _GROW[dims](width, 3 * channels, fold, stride=fold)
+        self.trunk = _Trunk((3 if polar else 2) * channels, width, dims, fold, depth, 64)
+        self.leave = _GROW[dims](width, (2 if polar else 3) * channels, fold, stride=fold)
 
     def forward(self, v: Tensor, sigma: Tensor, u: Tensor, y_hat: Tensor | None = None) -> Tensor:
         """Estimate x0 from v = x0 + sigma eps, sigma (n,), the observation u and logits (n, K) or None."""
@@ -136,9 +148,11 @@ class SignalNet(nn.Module):
 
         def raw(scaled):
             seen = u / self.sigma_data
-            found = self.leave(self.trunk(torch.cat([scaled, seen], dim=1), emb))
+            moduli = [_modulus(scaled), _modulus(seen)] if self.polar else []
+            found = self.leave(self.trunk(torch.cat([scaled, seen, *moduli], dim=1), emb))
             # Detail that would not pass through the features is let through by gates.
-            new, gate_v, gate_u = found.chunk(3, dim=1)
+            new, gates = found[:, : v.shape[1]], found[:, v.shape[1] :].chunk(2, dim=1)
+            gate_v, gate_u = (torch.cat([g, g], dim=1) if self.polar else g for g in gates)
             return new + gate_v * scaled + gate_u * seen
 
         return _preconditioned(raw, v, sigma, self.sigma_data)
@@ -160,7 +174,7 @@ class LogitsNet(nn.Module):
         self.views, hidden = whole(views, "views"), whole(hidden, "hidden", 8)
         self.level, classes = _Level(hidden), whole(classes, "classes", 2)
         self.trunk = _Trunk(self.views * channels, width, dims, fold, depth, classes)
-        self.pool, self.features = _POOL[dims], nn.Linear(4 * width, hidden)
+        self.pool, self.features = _POOL[dims](), nn.Linear(4 * width, hidden)
         self.enter = nn.Linear(2 * classes, hidden)
         self.blocks = nn.ModuleList(_Block(hidden, hidden, 1, kernel=1) for _ in range(2))
         self.leave = nn.Linear(hidden, classes)
@@ -189,7 +203,7 @@ class Classifier(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.trunk = _Trunk(channels, width, dims, fold, depth, 1)
-        self.pool, self.leave = _POOL[dims], nn.Linear(4 * width, whole(classes, "classes", 2))
+        self.pool, self.leave = _POOL[dims](), nn.Linear(4 * width, whole(classes, "classes", 2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map signals to logits."""
