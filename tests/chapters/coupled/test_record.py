@@ -5,11 +5,30 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from chapters.coupled import evaluation, images, record
 from diffbook.metrics.intervals import crossed_ci
 from press import paths
+
+
+def test_the_reader_takes_the_last_round_and_the_mean_over_draws():
+    """Three examples, two draws of each, two rounds, two seeds in any order."""
+    right = {(0, 1): "100100", (0, 2): "110010", (1, 1): "000000", (1, 2): "111000"}
+    rows = [
+        {
+            "task": "t", "seed": seed, "split": "test", "method": "alternating", "S": 9,
+            "setting": "default", "round": k, "signal": None,
+            "logits": evaluation.pack(torch.eye(2)[[int(bit) for bit in bits]], np.ones(6)),
+        }
+        for (seed, k), bits in reversed(right.items())
+    ]  # fmt: skip
+    study = record.Study("s", {"seeds": [0, 1], "draws": 2, "S": 9, "n": {"test": 6}}, rows)
+    last = [[0.5, 1.0, 0.0], [0.5, 0.5, 0.5]]
+    assert study.right("t", "alternating").tolist() == last
+    assert study.right("t", "alternating", round=2).tolist() == last
+    assert study.right("t", "alternating", round=1).tolist() == [[1.0, 0.0, 0.0], [0.0] * 3]
 
 
 def test_points_are_differences_in_per_cent():
