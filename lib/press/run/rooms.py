@@ -45,14 +45,15 @@ def make(slug: str, part: str) -> list[Path]:
 
 
 def _with_line(text: str, slug: str, part: str) -> str:
-    """Add a chapter to the table of contents: behind its part's last one, or as a new part.
+    """Add a chapter to the table of contents: behind its part's last page, or as a new part.
 
-    The file is edited as text, so that comments and the order of keys stay.
+    Edited as text, so that comments and the order of keys stay.
     """
     chapters = list(re.finditer(r"^( *)- file: notebooks/(\w+)/\w+ *\n", text, re.M))
     same = [found for found in chapters if found[2] == part]
     last = (same or chapters)[-1]
-    line = f"{last[1]}- file: notebooks/{part}/{slug}\n"
+    # An appendix is indented deeper; the first chapter never is.
+    line = f"{chapters[0][1]}- file: notebooks/{part}/{slug}\n"
     if not same:
         dash = re.search(r"^( *)- caption:", text, re.M)[1]
         caption = part.replace("_", " ").capitalize()

@@ -59,6 +59,18 @@ def test_it_touches_the_four_rooms_and_the_contents_only(home):
     assert claims.load("fresh")["claims"][0]["id"] == "fresh-01"
 
 
+def test_a_new_chapter_is_no_section_of_the_one_before(home):
+    """It comes after the last page of its part, an appendix, at the depth of a chapter."""
+    contents = home.root / "_toc.yml"
+    line = next(x for x in contents.read_text("utf-8").splitlines(True) if "core/demo" in x)
+    dash = line[: line.index("-")]
+    appendix = f"{dash}  sections:\n{dash}    - file: notebooks/core/demo_appendix\n"
+    contents.write_text(contents.read_text("utf-8").replace(line, line + appendix), "utf-8")
+    rooms.make("fresh", "core")
+    part = yaml.safe_load(contents.read_text("utf-8"))["parts"][0]
+    assert [one["file"] for one in part["chapters"]][-1] == "notebooks/core/fresh"
+
+
 def test_a_new_part_comes_after_the_last_chapter(home):
     home.prose()
     rooms.make("fresh", "spectra")
