@@ -5,7 +5,7 @@
     python -m chapters.coupled.record long
 
 take a quarter of an hour each on two cores, too long for a chapter, and write
-`data/coupled/studies/images.json`, `speech.json` and `long.json` (one image task, four times the steps): of every setting, which examples each decision gets
+`data/coupled/studies/images.json`, `speech.json` and `long.json` (one image task, three times the steps): of every setting, which examples each decision gets
 right. Finished trainings and evaluations stay in `results/coupled/`, so an interrupted study goes on.
 The networks of one task and seed that the notebook loads go to `data/weights/`. The larger studies
 `mnist`, `cifar10` and `fsdd` read data sets of the reader, train on a GPU where there is one, and write
@@ -73,7 +73,7 @@ def _images(data: str, *how: Any) -> Plan:
 STUDIES = {
     "images": _images("digits", 1000, 1600, 64, images.DRAWS, "pixels 50%"),
     "speech": Plan(speech, "synthetic", speech.DEGRADATIONS, 800, 1200, 32, 1, "noise"),
-    "long": Plan(images, "digits", ("pixels 50%",), 1000, 6400, 64, images.DRAWS),
+    "long": Plan(images, "digits", ("pixels 50%",), 1000, 4800, 64, images.DRAWS),
     "mnist": _images("mnist", 4000, 20000, 128, images.DRAWS),
     "cifar10": _images("cifar10", 20000, 40000, 128, images.DRAWS),
     "fsdd": Plan(speech, "digits", speech.DEGRADATIONS, 2000, 10000, 64),
