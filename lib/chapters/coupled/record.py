@@ -5,8 +5,9 @@
     python -m chapters.coupled.record long
 
 take a quarter of an hour each on two cores, too long for a chapter, and write
-`data/coupled/studies/images.json`, `speech.json` and `long.json` (one image task, three times the steps): of every setting, which examples each decision gets
-right. Finished trainings and evaluations stay in `results/coupled/`, so an interrupted study goes on.
+`data/coupled/studies/images.json`, `speech.json` and `long.json` (one image task, three times the
+steps): of every setting, which examples each decision gets right.
+Finished trainings and evaluations stay in `results/coupled/`, so an interrupted study goes on.
 The networks of one task and seed that the notebook loads go to `data/weights/`. The larger studies
 `mnist`, `cifar10` and `fsdd` read data sets of the reader, train on a GPU where there is one, and write
 to `results/coupled/`.
