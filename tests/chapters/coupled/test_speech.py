@@ -105,6 +105,24 @@ def test_the_classifier_sees_no_loudness():
     torch.testing.assert_close(f.to_input(z), z / LIMIT)
 
 
+def test_the_logits_network_hears_what_the_classifier_hears():
+    """Views reach it as log-mel energies: their loudness is of no importance, their sound is."""
+    net = speech.HeardLogits(8).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for p in net.parameters():
+            torch.nn.init.normal_(p, std=0.1)
+    z = torch.as_tensor(spectrogram(speech.clips("synthetic", "test")[0][:4]))
+    v, c, sigma = torch.randn(4, 10), torch.randn(4, 10), torch.full((4,), 0.7)
+    with torch.no_grad():
+        found = net(v, sigma, (z,), c)
+        torch.testing.assert_close(found, net(v, sigma, (0.3 * z,), c), rtol=1e-3, atol=1e-4)
+        assert (found - net(v, sigma, (z.flip(0),), c)).abs().max() > 1e-3
+    level = speech.heard(z)
+    assert level.shape == (4, speech.MELS, 48)
+    assert (float(level.min()), float(level.max())) == pytest.approx((-2.0, 2.0), abs=1e-4)
+
+
 def test_levels_start_and_examples():
     task = speech.task("synthetic", "reverberation", 8)
     assert (task.start, task.limit) == ("observation", LIMIT)

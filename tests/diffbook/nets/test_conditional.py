@@ -109,6 +109,30 @@ def test_the_raw_network_is_added_to_wiener_s_filter():
         torch.testing.assert_close(net(x, sigma, u), expected)
 
 
+def test_a_polar_network_sees_moduli_and_keeps_phases():
+    """Real parts, then imaginary parts: the gates of a frequency are one for both."""
+    (x, u, y, _, sigma), half = batch((6, 16)), 3
+    net = stirred(SignalNet(6, K, 8, dims=1, fold=2, depth=2, sigma_data=0.6, polar=True))
+    assert net(x, sigma, u, y).shape == x.shape
+    seen = []
+    net.trunk.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    net(x, sigma, u, y)
+    scaled = x / (sigma[:, None, None] ** 2 + 0.36).sqrt()
+    moduli = [torch.hypot(z[:, :half], z[:, half:]) for z in (scaled, u / 0.6)]
+    torch.testing.assert_close(seen[0], torch.cat([scaled, u / 0.6, *moduli], dim=1))
+    torch.nn.init.zeros_(net.leave.weight)
+    torch.nn.init.zeros_(net.leave.bias)
+    before = net(x, sigma, u)
+    net.leave.bias.data[6 + half + 1] = 2.0  # the gate of the observation at the second frequency
+    c_out = sigma[:, None, None] * 0.6 / (sigma[:, None, None] ** 2 + 0.36).sqrt()
+    expected = torch.zeros_like(u)
+    for channel in (1, half + 1):
+        expected[:, channel] = u[:, channel] / 0.6
+    torch.testing.assert_close(net(x, sigma, u) - before, 2.0 * c_out * expected)
+    with pytest.raises(ValueError, match="channels: got 5, expected an even number"):
+        SignalNet(5, K, polar=True)
+
+
 def test_adapters_give_what_the_networks_give():
     x, u, y, c, _ = batch()
     level = torch.full((N,), 0.4)
