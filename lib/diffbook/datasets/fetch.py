@@ -10,9 +10,11 @@ import argparse
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -163,10 +165,7 @@ def fetch(
             f"({os.environ.get('DIFFBOOK_DATA') or 'not set'}). To get it: {found.how}; then set "
             f"DIFFBOOK_DATA to the folder that holds {name}/"
         )
-    need("pooch", "data", "datasets.fetch")
-    import pooch
-
-    folder = Path(cache or os.environ.get("DIFFBOOK_CACHE") or pooch.os_cache("diffbook")) / name
+    folder, pooch = cache_folder(cache) / name, _pooch()
     wanted = [file for file in found.files if not intact(folder / file.path, file.sha256)]
     if wanted and report is not None:
         report(describe(name))
@@ -184,6 +183,20 @@ def fetch(
             f"could not fetch data set {name!r}: {error}. Check the connection, or get it by hand and "
             f"set DIFFBOOK_DATA to the folder that holds {name}/"
         ) from error
+
+
+def cache_folder(cache: Path | None = None) -> Path:
+    """Folder of what is downloaded or made: `cache`, else `DIFFBOOK_CACHE`, else the user's own."""
+    return Path(cache or os.environ.get("DIFFBOOK_CACHE") or _pooch().os_cache("diffbook"))
+
+
+def _pooch() -> ModuleType:
+    need("pooch", "data", "datasets.fetch")
+    with warnings.catch_warnings():
+        # Its progress bar misses widgets, which nobody needs here.
+        warnings.filterwarnings("ignore", message="IProgress")
+        import pooch
+    return pooch
 
 
 def arrays(path: Path, **expected: tuple[type, tuple[int | None, ...]]) -> list[np.ndarray]:

@@ -11,7 +11,6 @@ and a longer request need not begin with those of a shorter one.
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -168,15 +167,12 @@ def _low_pass(up: int, down: int) -> np.ndarray:
 
 def _corpus(utterances: list[Utterance], cache: Path | None) -> list[np.ndarray]:
     """Arrays of a corpus from its file, which is made if it is absent or damaged."""
-    need("pooch", "data", "datasets.speech")
-    import pooch
-
     _loader()
     request = json.dumps([_request(one) for one in utterances])
     # Another version, another way to call it, or another request: another corpus.
     made_by = f"{version('espeakng-loader')} {_SCRIPT.read_text('utf-8')}"
     key = hashlib.sha256(f"{made_by} {request}".encode()).hexdigest()
-    folder = Path(cache or os.environ.get("DIFFBOOK_CACHE") or pooch.os_cache("diffbook"))
+    folder = fetch.cache_folder(cache)
     path = folder / "speech" / f"{key[:32]}.npz"
     try:
         return _read(path.read_bytes())

@@ -66,6 +66,7 @@ CASES = [
     case(fetch.describe, name="mnist"),
     case(fetch.dataset, name="mnist"),
     case(fetch.local, name="mnist"),
+    case(fetch.cache_folder, cache=None),
     case(fetch.fetch, name="fsdd", cache=None, report=None),
 ]  # fmt: skip
 EXEMPT = {
