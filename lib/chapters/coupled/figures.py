@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def opening(
     rows: Mapping[str, NDArray], accuracies: Mapping[str, Mapping[str, Interval]]
 ) -> Figure:
     """Draw rows of pictures (n, h, w), and below them a panel of right decisions for each task."""
-    fig = Figure(figsize=(7.2, 5.6), layout="constrained")
+    fig = plt.figure(figsize=(7.2, 5.6), layout="constrained")
     top, bottom = fig.subfigures(2, 1, height_ratios=[1.15, 1])
     axes = top.subplots(len(rows), len(next(iter(rows.values()))))
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
