@@ -4,7 +4,7 @@
     python -m chapters.coupled.record speech
     python -m chapters.coupled.record long
 
-take a quarter of an hour each on two cores, too long for a chapter, and write
+take ten to twenty-five minutes each on two cores, too long for a chapter, and write
 `data/coupled/studies/images.json`, `speech.json` and `long.json` (one image task, three times the
 steps): of every setting, which examples each decision gets right.
 Finished trainings and evaluations stay in `results/coupled/`, so an interrupted study goes on.

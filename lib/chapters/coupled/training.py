@@ -91,11 +91,12 @@ def train(
             state.average[key].lerp_(value, 1.0 - min(recipe.ema, (1 + step) / (10 + step)))
         found.append([float(part.detach()) for part in parts])
         state.step = step + 1
-        if state.step % recipe.every == 0 or state.step == recipe.steps:
+        half = recipe.training == "baselines" and state.step == recipe.steps // 2
+        if half or state.step % recipe.every == 0 or state.step == recipe.steps:
             state.history.append({"step": state.step, "losses": np.mean(found, axis=0).tolist()})
             found = []
             save_checkpoint(own, state, recipe, seed)
-            if recipe.training == "baselines" and state.step == recipe.steps // 2:
+            if half:
                 save_checkpoint(middle, state, recipe, seed)
     return state
 

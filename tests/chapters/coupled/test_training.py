@@ -53,6 +53,14 @@ def test_an_interrupted_training_ends_with_the_same_weights(task, f, tmp_path, k
         assert torch.equal(value, again.average[name]), name
 
 
+def test_half_time_need_not_be_a_time_of_checkpoints(task, f, tmp_path):
+    recipe = replace(TINY, steps=6, every=4)
+    training.train(task, recipe, 0, tmp_path, f)
+    state = training.start(task, recipe, 0)
+    training.load_checkpoint(tmp_path / "half.checkpoint", state, recipe, 0)
+    assert state.step == 3
+
+
 def test_a_fork_needs_its_baselines_and_no_checkpoint_of_another_seed(task, f, tmp_path):
     forked = replace(TINY, training="alternating")
     with pytest.raises(FileNotFoundError, match=r"half\.checkpoint"):
