@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.timing import machine
 
-NAMES = ("design", "prediction", "samplers", "weights", "guided", "import")
+NAMES = ("design", "prediction", "samplers", "weights", "guided", "frames", "import")
 OUT = Path(__file__).resolve().parents[1] / "results" / "benchmarks.json"
 
 

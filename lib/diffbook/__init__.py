@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = face(
             "coupled",
             "datasets",
             "draw",
+            "framewise",
             "inverse",
             "metrics",
             "nets",

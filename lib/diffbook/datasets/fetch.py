@@ -20,6 +20,7 @@ import numpy as np
 
 from diffbook._checks import choice
 from diffbook._optional import need
+from diffbook.datasets import _diffar_speech
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,17 @@ DATASETS = {
         "take the first 4,000 images of data_batch_1 of cs.toronto.edu/~kriz/cifar.html and save them "
         "with numpy as cifar10/cifar10_train4000_lossless.npz, arrays images (4000, 32, 32, 3) uint8 and "
         "labels (4000,) uint8",
+    ),
+    "diffar_speech": Dataset(
+        "Speech by DiffAR and the recordings beside it, 60 clips, 190 s at 16 kHz (Benita, Elad, Keshet)",
+        "MIT (outputs); recordings: LJSpeech public domain, VCTK CC BY 4.0",
+        tuple(
+            File(name, sha256, int(size))
+            for sha256, size, name in map(str.split, _diffar_speech.FILES.strip().splitlines())
+        ),
+        "clone github.com/RBenita/DIFFAR (commit 1792a323), find the 60 files below its folder Examples "
+        "by their SHA-256, and save each under diffar_speech/ with the name that "
+        "diffbook.datasets.fetch.DATASETS['diffar_speech'].files has for it",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Distances between sets of samples, and the uncertainty of their differences."""
+"""Distances between sets of samples, metrics of speech, and the uncertainty of differences."""
 
 from diffbook._lazy import face
 
@@ -10,6 +10,12 @@ __getattr__, __dir__, __all__ = face(
             "spectrum_error moment_metric image_metrics"
         ),
         "restoration": "DATA_RANGE psnr ssim energy_score spread_over_error consistency",
+        "voice": (
+            "PhoneErrors mel_cepstral_distance energy_rmse noise_floor intelligibility "
+            "phone_error_rate pairwise"
+        ),
+        "intonation": "PitchErrors pitch pitch_errors track_errors",
+        "seams": "MEASURES seam_ranks random_ranks",
         "intervals": "crossed_ci mean_ci paired_ci bootstrap_ci",
         "cells": "Cell groups values summary means Comparison compare worst",
     },

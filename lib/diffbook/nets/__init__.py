@@ -15,6 +15,15 @@ __getattr__, __dir__, __all__ = face(
             "load_checkpoint train validation_loss make_weights save_weights main"
         ),
         "store": "load_weights write_tensors read_tensors",
+        "diffar": "DiffAR MultiKernel",
+        "frontend": (
+            "KINDS PhonePredictor targets decoded train_predictor predict means accuracy timing "
+            "save_predictors load_predictors"
+        ),
+        "recogniser": (
+            "MERGED Hearing PhoneRecogniser frame_labels train_recogniser best_path recognise "
+            "save_recogniser load_recogniser"
+        ),
         "foreign": (
             "PREDICTIONS Pretrained load_pretrained from_eps_model from_sigma_model rounded "
             "load_safetensors"

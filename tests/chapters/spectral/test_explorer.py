@@ -2,10 +2,10 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import offline_pages
 
 from chapters.spectral.explorer import MAX_BYTES, explorer
 from diffbook import schedules
@@ -16,14 +16,6 @@ from diffbook.schedules import design
 
 PHOTO = np.sort(30 * np.arange(1, 301.0) ** -1.4)[::-1]
 SPECTRA = {"photo patches": PHOTO, "digits": np.exp(-np.arange(60) / 12)}
-# The variables that the book's theme sets, in its two modes.
-THEME = """
-html[data-theme=light]{--pst-color-background:#fff;--pst-color-text-base:#222832;
---pst-color-surface:#f3f4f5;--pst-color-text-muted:#48566b;--pst-color-border:#d1d5da}
-html[data-theme=dark]{--pst-color-background:#14181e;--pst-color-text-base:#ced6dd;
---pst-color-surface:#29313d;--pst-color-text-muted:#9ca4af;--pst-color-border:#48566b}
-body{margin:0;padding:8px;background:var(--pst-color-background);font-family:sans-serif}
-"""
 
 
 # -- without a browser -----------------------------------------------------------------------------
@@ -71,35 +63,12 @@ def test_bad_arguments_are_named(arguments, words):
 
 @pytest.fixture
 def open_page(browser, tmp_path):
-    pages = []
+    with offline_pages(browser, tmp_path, ".dbx g path") as opened:
 
-    def make(width=1280, theme="light", script=True, **arguments):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, java_script_enabled=script, offline=True
-        )
-        page = context.new_page()
-        page.set_default_timeout(0)  # a busy machine is no failure
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("request", lambda request: page.errors.append(request.url))
-        path = Path(tmp_path, f"{len(pages)}.html")
-        path.write_text(
-            f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width"><title>t</title>'
-            f"<style>{THEME}</style></head><body><main><h1>t</h1>"
-            f"{explorer(SPECTRA, **arguments).html}</main></body></html>",
-            encoding="utf-8",
-        )
-        page.goto(path.as_uri())
-        page.errors.clear()  # the page itself
-        if script:
-            page.wait_for_selector(".dbx g path")
-        pages.append(context)
-        return page
+        def make(width=1280, theme="light", script=True, **arguments):
+            return opened(explorer(SPECTRA, **arguments).html, width, theme, script)
 
-    yield make
-    for context in pages:
-        context.close()
+        yield make
 
 
 def call(page, expression):

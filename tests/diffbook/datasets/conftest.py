@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from recordings import corpora, released_speech
 
 
 def archive(folder, name, file, arrays):
@@ -44,6 +45,8 @@ def data(tmp_path_factory):
         digits[:, 14, 7] = np.arange(n) % 256
         idx(folder, f"{name}-images-idx3-ubyte.gz", digits)
         idx(folder, f"{name}-labels-idx1-ubyte.gz", (np.arange(n) // 7 % 10).astype(np.uint8))
+    corpora(folder)
+    released_speech(folder)
     return folder
 
 

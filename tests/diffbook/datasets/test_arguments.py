@@ -5,16 +5,22 @@ import pytest
 from nonsense import case, table_tests
 
 from diffbook.datasets import (
+    aligned,
     audio,
     cifar,
+    corpora,
     digits,
     fetch,
     keywords,
     mnist,
     photos,
+    pronunciation,
+    released,
     rooms,
+    sentences,
     spectrograms,
     speech,
+    textgrid,
 )
 
 SIGNAL = np.sin(np.arange(30.0))
@@ -24,8 +30,47 @@ SEEDS = np.array([3, 4])
 ANY_SOUND = ("negative", "a sound has any sign")
 DECIBELS = ("negative", "decibels have any sign")
 Z = np.random.default_rng(1).standard_normal((1, 2 * spectrograms.BINS, 3))
+SPOKEN = speech.Spoken(np.ones(9, np.float32), ("a", "b"), np.array([0, 5]))
+INTERVALS = np.array([[0, 4], [4, 9]])
+NAMES = {"phones": ("text", "phones have any name")}
 
 CASES = [
+    case(
+        aligned.Clip, {**NAMES, "speaker": ("text", "people have any name")}, samples=SPOKEN.samples,
+        phones=("a", "b"), intervals=INTERVALS, sample_rate=8000, speaker="m3", f0=110.0,
+    ),
+    case(aligned.tiling, intervals=INTERVALS),
+    case(
+        aligned.indices, {"symbols": ("text", "symbols have any name")},
+        phones=("b", "b"), symbols=("a", "b"),
+    ),
+    case(aligned.energy, {"samples": ANY_SOUND}, samples=np.arange(9.0), intervals=INTERVALS),
+    case(
+        aligned.spread, {"values": ("negative", "values have any sign")},
+        values=np.array([0.5, 2.0]), intervals=INTERVALS, start=1, stop=6,
+    ),
+    case(
+        aligned.from_spoken, {"speaker": ("text", "people have any name")},
+        spoken=SPOKEN, sample_rate=8000, lead=0.2, tail=0.1, f0=110.0, speaker="m3",
+    ),
+    case(
+        aligned.synthetic,
+        split="train", n=2, sample_rate=8000, f0=(85, 150), voices=("m3",), seed=1, cache=None,
+    ),
+    case(sentences.words, split="test"),
+    case(sentences.texts, n=2, split="test", rng=0),
+    case(textgrid.to_samples, seconds=np.array([[0, 0.2], [0.2, 0.5]]), sample_rate=100.0, n=50),
+    case(corpora.ljspeech, split="train", folder=None, sample_rate=16000, shortest=0.5),
+    case(
+        corpora.vctk,
+        split="train", speakers=("p225",), folder=None, sample_rate=16000, shortest=0.5,
+    ),
+    case(
+        pronunciation.pronounce, {"text": ("text", "nonsense is a word")},
+        text="no", alphabet="arpabet", cache=None,
+    ),
+    case(released.sentences, corpus="vctk"),
+    case(released.babbles),
     case(audio.note, midi=60.0, seconds=0.1, sample_rate=8000, velocity=0.5, inharmonicity=1e-4, rng=0),
     case(audio.melody, seconds=0.2, sample_rate=8000, rng=0),
     case(audio.segments, SIGNED, signal=SIGNAL, n=2, length=5, rng=0),
@@ -74,8 +119,12 @@ EXEMPT = {
     "Dataset": "a record",
     "Spoken": "a record",
     "Clips": "a record",
+    "Corpus": "a record",
+    "Read": "a record",
+    "Babble": "a record",
     "arrays": "takes kinds and shapes that loaders write down; damaged files are in test_fetch",
     "intact": "compares texts",
+    "read_textgrid": "needs a file; its tiers and damaged files are in test_textgrid",
     "read_idx": "takes shapes that the loader writes down; damaged files are in test_mnist",
     "main": "a command; argparse has its choices",
 }

@@ -4,7 +4,16 @@ import numpy as np
 from nonsense import case, table_tests
 
 from diffbook import inverse
-from diffbook.metrics import audio, cells, intervals, restoration, samples
+from diffbook.metrics import (
+    audio,
+    cells,
+    intervals,
+    intonation,
+    restoration,
+    samples,
+    seams,
+    voice,
+)
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((2, 5, 8, 8))
@@ -19,6 +28,10 @@ SIGNED = ("negative", "values have any sign")
 ANY_NAME = ("text", "any name will do")
 
 SOUNDS, CLEAN = RNG.standard_normal((2, 3, 600))
+VOICE, SPOKEN = 0.1 * RNG.standard_normal((2, 4000))
+TWO = {"x": SIGNED, "x0": SIGNED}
+UNVOICED = ("nan", "not-a-number where nothing is voiced")
+ANY_PHONE = ("text", "phones have any name")
 
 CASES = [
     # audio
@@ -60,6 +73,42 @@ CASES = [
         restoration.consistency, {"x": SIGNED, "y": SIGNED},
         x=X, y=Y, operator=inverse.identity((8, 8)), sigma_y=0.1,
     ),
+    # voice
+    case(
+        voice.mel_cepstral_distance, TWO, x=VOICE, x0=SPOKEN, sample_rate=8000, aligned=False,
+    ),
+    case(
+        voice.energy_rmse, {**TWO, "threshold_db": ("negative", "decibels have any sign")},
+        x=VOICE, x0=SPOKEN, sample_rate=8000, threshold_db=-60.0,
+    ),
+    case(voice.noise_floor, {"x": SIGNED}, x=VOICE, sample_rate=8000),
+    case(voice.intelligibility, TWO, x=VOICE, x0=SPOKEN, sample_rate=8000),
+    case(
+        voice.phone_error_rate, {"found": ANY_PHONE, "spoken": ANY_PHONE},
+        found=[["a"]], spoken=[["b"]],
+    ),
+    case(
+        voice.pairwise, {"sounds": ("text", "the metric says what it takes")},
+        metric=lambda a, b: 0.0, sounds=["one", "other"],
+    ),
+    # intonation
+    case(
+        intonation.pitch, {"x": SIGNED}, x=VOICE[:1000], sample_rate=8000, span=(70.0, 450.0),
+    ),
+    case(intonation.pitch_errors, TWO, x=VOICE[:1000], x0=SPOKEN[:1000], sample_rate=8000),
+    case(
+        intonation.track_errors, {"track": UNVOICED, "track0": UNVOICED},
+        track=np.array([100.0, 120.0, 110.0]), track0=np.array([110.0, 150.0, 130.0]),
+    ),
+    # seams
+    case(
+        seams.seam_ranks, {"x": SIGNED},
+        x=VOICE, seams=np.array([1000, 2000]), sample_rate=8000, measure="flux", window_ms=50.0,
+    ),
+    case(
+        seams.random_ranks, {"x": SIGNED},
+        x=VOICE, n=3, sample_rate=8000, measure="flux", rng=0, window_ms=50.0,
+    ),
     # samples
     case(samples.pixels, {"x": SIGNED}, x=X),
     case(samples.gabor_energies, {"x": SIGNED}, x=X),
@@ -70,6 +119,8 @@ CASES = [
     case(samples.image_metrics, {"reference": SIGNED}, reference=X),
 ]  # fmt: skip
 EXEMPT = {
+    "PhoneErrors": "a record that phone_error_rate makes",
+    "PitchErrors": "a record that track_errors makes",
     "Comparison": "a record that compare makes",
     "groups": "takes cells only",
     "worst": "takes comparisons only",

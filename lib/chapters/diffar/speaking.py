@@ -1,0 +1,173 @@
+"""What the trained network says, and how it is scored: scripts, samplers, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chapters.diffar.steps import ALPHA_BAR, LENGTH, LIMIT, RATE, TOLD, corpus, tracks
+from diffbook import framewise, schedules
+from diffbook.datasets import aligned
+from diffbook.datasets.aligned import SILENCE, SYMBOLS, Clip
+from diffbook.framewise import Script
+from diffbook.metrics import audio, intonation, seams, voice
+from diffbook.priors import GaussianPrior
+from diffbook.samplers import ddim, ddpm
+
+#: Samples of a window of the log-spectral distance: 64 ms, as for the authors' audio.
+WINDOW = 512
+
+
+class Setting(NamedTuple):
+    """How utterances are generated."""
+
+    told: str = "+P"  # a kind of TOLD
+    sampler: str = "ddpm"  # or "ddim", or "spectral": DDIM on the schedule designed for speech
+    S: int = 200
+    limit: int = LIMIT  # longest overlap in samples; with 0 every frame is alone
+    history: bool = False  # contexts from the recording
+
+
+def script(clip: Clip, told: str = "+P") -> Script:
+    """Tell what a clip says, as far as `told` allows."""
+    flags = TOLD[told]
+    level = tracks(clip) * np.array(flags[1:], float)[:, None]
+    return Script(aligned.indices(clip.phones, SYMBOLS) * flags[0], clip.intervals, level)
+
+
+def joined(clips: list[Clip]) -> Clip:
+    """Say several clips one after the other, with the pitch of the first."""
+    places, end = [], 0
+    for clip in clips:
+        places.append(clip.intervals + end)
+        end += len(clip.samples)
+    samples = np.concatenate([clip.samples for clip in clips])
+    phones = sum((clip.phones for clip in clips), ())
+    return Clip(samples, phones, np.concatenate(places), RATE, f0=clips[0].f0)
+
+
+@cache
+def spectrum() -> NDArray:
+    """Variances of the Fourier modes of 50 ms of training speech, silences included."""
+    sound = np.concatenate([clip.samples for clip in corpus("train", 100)])
+    pieces = sound[: len(sound) // 400 * 400].reshape(-1, 400).astype(float)
+    return GaussianPrior.estimated(pieces, mean="zero").lam
+
+
+@cache
+def levels(sampler: str, S: int) -> NDArray:
+    """Schedule of a sampler: levels of training, and the clean end."""
+    if sampler != "spectral":
+        return schedules.ddpm_respaced(S, len(ALPHA_BAR))
+    lam = spectrum()
+    ends = {"eps_0": 1.0 - ALPHA_BAR[0], "eps_S": ALPHA_BAR[-1]}
+    best = schedules.design_schedule(lam[lam > 0.0], S - 1, **ends)
+    # A step between two of training is embedded unlike any that the network has seen.
+    _, trained = schedules.nearest_timesteps(best.schedule, ALPHA_BAR)
+    return np.concatenate([[1.0], trained])
+
+
+def say(
+    net: Any, clips: list[Clip], setting: Setting, seeds: list[int], progress: bool = False,
+    scripts: list[Script] | None = None,
+) -> list[NDArray]:  # fmt: skip
+    """Generate each clip again; with a merged network, and what is told of it by `setting`."""
+    scripts = [script(clip, setting.told) for clip in clips] if scripts is None else scripts
+    told = {"history": [clip.samples for clip in clips]} if setting.history else {}
+    return framewise.generate(
+        net, scripts, levels(setting.sampler, setting.S), seeds=seeds, length=LENGTH,
+        limit=setting.limit, sampler=ddpm if setting.sampler == "ddpm" else ddim,
+        progress=progress, **told,
+    )  # fmt: skip
+
+
+def at_limits(
+    net: Any, clip: Clip, setting: Setting, limits: Sequence[int], seed: int
+) -> list[NDArray]:
+    """Say one clip with several longest overlaps, all from the same seed."""
+    plans = [list(framewise.plan(clip.intervals, LENGTH, limit)) for limit in limits]
+    return framewise.generate(
+        net, [script(clip, setting.told)] * len(plans), levels(setting.sampler, setting.S),
+        seeds=[seed] * len(plans), frames=plans,
+        sampler=ddpm if setting.sampler == "ddpm" else ddim,
+    )  # fmt: skip
+
+
+def understood(clip: Clip, recognised: list[str]) -> dict[str, int]:
+    """Phone errors of a recogniser's answer, and the number of phones spoken."""
+    spoken = [phone for phone in clip.phones if phone != SILENCE]
+    found = voice.phone_error_rate([recognised], [spoken])
+    return {
+        "errors": found.substitutions + found.deletions + found.insertions,
+        "phones": len(spoken),
+    }
+
+
+def score(x: NDArray, clip: Clip, recognised: list[str]) -> dict[str, float]:
+    """Compare one generated utterance with its recording."""
+    x, x0 = x.astype(float), clip.samples.astype(float)
+    track, _ = intonation.pitch(x, RATE)
+    away = 1200.0 * np.log2(track[np.isfinite(track)] / clip.f0)
+    return {
+        **understood(clip, recognised),
+        "lsd": float(audio.log_spectral_distance(x[None], x0[None], WINDOW, 80.0)[0]),
+        "mcd": voice.mel_cepstral_distance(x, x0, RATE),
+        "energy": voice.energy_rmse(x, x0, RATE),
+        "estoi": voice.intelligibility(x, x0, RATE),
+        # Not-a-number where no pitch is found at all.
+        "cents": float(np.median(np.abs(away))) if len(away) else np.nan,
+        "wander": float(np.std(away)) if len(away) else np.nan,
+    }
+
+
+def spread_of(waves: list[NDArray]) -> dict[str, float]:
+    """Mean distance of pairs of utterances of one text: energy, cepstra, pitch."""
+    heights = [intonation.pitch(x, RATE)[0] for x in waves]
+    return {
+        "energy": voice.pairwise(lambda a, b: voice.energy_rmse(a, b, RATE), waves),
+        "mcd": voice.pairwise(lambda a, b: voice.mel_cepstral_distance(a, b, RATE), waves),
+        "cents": voice.pairwise(lambda a, b: intonation.track_errors(a, b).median_cents, heights),
+    }
+
+
+def joints(clip: Clip, limit: int = LIMIT) -> list[int]:
+    """First new samples of all frames of a clip but the first."""
+    frames = list(framewise.plan(clip.intervals, LENGTH, limit))[1:]
+    return [frame.start + frame.overlap for frame in frames]
+
+
+def joint_ranks(x: NDArray, joints: list[int], seed: int) -> dict[str, float]:
+    """Mean rank of the change at the joints of a signal, minus that at random places."""
+    margin = 6 * RATE // 100  # what a rank needs on both sides
+    joints, found = [j for j in joints if margin <= j <= len(x) - margin], {}
+    for measure in ("difference", "residual", "flux"):
+        at = seams.seam_ranks(x, joints, RATE, measure)
+        elsewhere = seams.random_ranks(x, 10 * len(joints), RATE, measure, rng=seed)
+        found[measure] = float(np.mean(at) - np.mean(elsewhere))
+    return found
+
+
+def without_text(net: Any, length_ms: int, overlap_ms: int, seeds: list[int]) -> NDArray:
+    """3.5 s of sound without a text, in frames of one length."""
+    length, overlap = length_ms * RATE // 1000, overlap_ms * RATE // 1000
+    return framewise.unconditional(
+        net, 7 * RATE // 2, length, overlap, levels("ddpm", 50), seeds=seeds, sampler=ddpm
+    )
+
+
+def mean_spectrum(x: NDArray) -> NDArray:
+    """Mean power of 32 ms windows in decibel, by frequency, of a signal scaled to power 1."""
+    pieces = x[: len(x) // 256 * 256].reshape(-1, 256) / np.sqrt(np.mean(x**2)) * np.hanning(256)
+    return 10.0 * np.log10(np.mean(np.abs(np.fft.rfft(pieces)) ** 2, axis=0))
+
+
+def envelope_distance(x: NDArray, reference: NDArray) -> dict[str, float]:
+    """Distance of mean spectra in decibel, and that of white noise, for comparison."""
+    target = mean_spectrum(reference)
+    noise = np.random.default_rng(0).standard_normal(len(x))
+    away = {"distance": mean_spectrum(x), "of_noise": mean_spectrum(noise)}
+    return {k: float(np.sqrt(np.mean((v - target) ** 2))) for k, v in away.items()}

@@ -1,0 +1,99 @@
+"""The exact network against conditional Gaussians by brute force; what is counted and merged."""
+
+import numpy as np
+import pytest
+import torch
+
+from chapters.diffar import checks
+from chapters.diffar.checks import FRAME, LEVELS, A, MarkovNet
+from diffbook.nets.diffar import DiffAR, MultiKernel
+
+torch.set_num_threads(1)
+
+
+def covariance(n):
+    at = np.arange(n)
+    return A ** np.abs(at[:, None] - at)
+
+
+@pytest.mark.parametrize("known", [0, 1, 4, 15])
+@pytest.mark.parametrize("s", [0, 40, 99])
+def test_the_exact_network_is_the_conditional_mean(known, s):
+    """Joint Gaussian of known samples, noisy frame and noise; condition on the first two."""
+    rng, level = np.random.default_rng(known), LEVELS[s]
+    source, eye = covariance(FRAME), np.eye(FRAME)
+    # Rows: the known samples, x_s, eps, each as combinations of (x_0, eps).
+    keep = np.block([[eye[:known], 0 * eye[:known]], [level**0.5 * eye, (1 - level) ** 0.5 * eye]])
+    wanted = np.block([0 * eye, eye])
+    joint = np.block([[source, 0 * eye], [0 * eye, eye]])
+    seen, cross = keep @ joint @ keep.T, wanted @ joint @ keep.T
+    draws = rng.standard_normal((3, 2 * FRAME)) @ np.linalg.cholesky(joint).T
+    given = draws @ keep.T
+    # Known samples enter x_s exactly: the solution with least norm of a system of full rank.
+    expected = given @ np.linalg.solve(seen, cross.T)
+    context = np.zeros((3, FRAME))
+    context[:, :known] = given[:, :known]
+    net = MarkovNet()
+    told = net.given(torch.tensor(context))
+    found = net(torch.tensor(given[:, known:]), torch.full((3,), float(s)), told)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("overlap", [1, 4])
+def test_signals_of_the_exact_network_have_the_covariance_of_the_source(overlap):
+    x = checks.markov_signals(600, 3, overlap)
+    assert x.shape == (600, 3 * FRAME - 2 * overlap)
+    assert np.abs(checks.covariance_z(x)).max() < 4.5
+    alone = checks.markov_signals(600, 3, overlap, frames=2, context="none")
+    assert alone.shape == (600, 2 * FRAME - overlap)
+    joint = np.corrcoef(alone[:, FRAME - 1], alone[:, FRAME])[0, 1]
+    assert abs(joint) < 0.16
+    inside = np.corrcoef(alone[:, FRAME - 2], alone[:, FRAME - 1])[0, 1]
+    assert inside == pytest.approx(A, abs=0.035)
+
+
+def test_seeds_of_markov_signals_do_not_overlap():
+    first, second = (checks.markov_signals(3, seed, 4, frames=1) for seed in (0, 1))
+    both = checks.markov_signals(6, 0, 4, frames=1)
+    np.testing.assert_allclose(np.concatenate([first, second]), both, atol=1e-9)
+
+
+def test_deviations_of_true_samples_are_standard_normal():
+    rng, z = np.random.default_rng(0), []
+    root = np.linalg.cholesky(covariance(8))
+    for _ in range(200):
+        z.append(checks.covariance_z(rng.standard_normal((400, 8)) @ root.T))
+    z = np.array(z)
+    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=0.3)
+    np.testing.assert_allclose(z.std(axis=0), 1.0, atol=0.2)
+    wrong = checks.covariance_z(1.1 * rng.standard_normal((4000, 8)) @ root.T)
+    assert np.diag(wrong).min() > 4.5
+
+
+def test_the_released_network_has_its_size_and_no_memory():
+    net = checks.released()
+    assert sum(p.numel() for p in net.parameters()) == 81_027_345
+    assert all(p.is_meta for p in net.parameters())
+
+
+SIZES = {"phones": 9, "channels": 8, "layers": 4, "cycle": 3, "c_emb": 16}
+
+
+@pytest.mark.parametrize("options", [{}, {"embedding": 6, "fold": 8, "tracks": 2, "gain": True}])
+def test_a_merged_network_is_the_same_one_and_a_fault_shows(options, monkeypatch):
+    torch.manual_seed(0)
+    net = DiffAR(**SIZES, **options)
+    before = torch.get_rng_state()
+    found = checks.merge_error(net, 0)
+    assert 0 < found < 1e-5
+    assert checks.merge_error(net, 0) == found != checks.merge_error(net, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+    merged = MultiKernel.merged
+
+    def wrong(self):
+        one = merged(self)
+        one.convs[0].weight.data *= 1.01
+        return one
+
+    monkeypatch.setattr(MultiKernel, "merged", wrong)
+    assert checks.merge_error(net, 0) > 1e-4
