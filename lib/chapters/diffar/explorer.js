@@ -129,7 +129,7 @@
       const node = el("input", { type: "range", id: `${id}-${name}`, min: 0, max, step, value });
       const out = el("span", { class: "dbd-value" }), ticks = el("div", { class: "dbd-ticks", "aria-hidden": "true" });
       ticks.append(...marks.map((mark) => el("span", {}, String(mark))));
-      return [node, el("div", { class: "dbd-field" }, el("label", { for: node.id }, label + " "), out, node, ticks), out];
+      return [node, el("div", { class: "dbd-field" }, el("label", { for: node.id }, label), out, node, ticks), out];
     };
     const last = [data.overlaps.length - 1, data.steps.length - 1];
     const [overlap, overlapField, overlapOut] = range("overlap", "Longest overlap", last[0], 1, last[0], data.overlaps);
@@ -145,7 +145,8 @@
     };
     const above = panel("generated"), below = panel("spoken");
     const note = el("p", { class: "dbd-note", role: "alert" }), live = el("p", { class: "dbd-live", role: "status", "aria-live": "polite" });
-    const body = el("tbody"), names = Object.keys(data.cells[0].scores), cells = {};
+    const body = el("tbody"), cells = {};
+    const names = Object.keys({ ...data.cells[0].scores, ...data.original.scores });
     for (const name of names) {
       cells[name] = el("td");
       body.append(el("tr", {}, el("th", { scope: "row" }, name), cells[name], el("td", {}, data.original.scores[name] || "–")));
@@ -298,7 +299,7 @@
       below.title.textContent = "Original";
       above.heard.hidden = own();
       below.heard.hidden = !own();
-      for (const name of names) cells[name].textContent = cell.scores[name];
+      for (const name of names) cells[name].textContent = cell.scores[name] || "–";
       const joints = cell.joints.map((j) => (j / data.rate).toFixed(2)).join(", ") || "none";
       above.canvas.setAttribute("aria-label", `Spectrogram of the generated recording. Joints in seconds: ${joints}. Phones: ${data.phones.join(" ")}.`);
       below.canvas.setAttribute("aria-label", "Spectrogram of the original recording.");

@@ -1,5 +1,7 @@
 """The exact network against conditional Gaussians by brute force; what is counted and merged."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -95,5 +97,16 @@ def test_a_merged_network_is_the_same_one_and_a_fault_shows(options, monkeypatch
         one.convs[0].weight.data *= 1.01
         return one
 
-    monkeypatch.setattr(MultiKernel, "merged", wrong)
-    assert checks.merge_error(net, 0) > 1e-4
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiKernel, "merged", wrong)
+        assert checks.merge_error(net, 0) > 1e-4
+
+    def twice(self):
+        one = deepcopy(self)
+        for p in one.leave.parameters():
+            p.data *= 2
+        return one
+
+    if net.gain is None:
+        monkeypatch.setattr(DiffAR, "merged", twice)
+        assert checks.merge_error(net, 0) == pytest.approx(1.0)

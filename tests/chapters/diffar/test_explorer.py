@@ -69,7 +69,10 @@ def variants(clip):
 def make(clip, variants):
     def made(variants=variants, original=clip.samples, **changes):
         known = {"phones": clip.phones, "intervals": clip.intervals, "text": "A sentence."}
-        known |= {"original_scores": {SENTENCE: 3.125}, "units": {SENTENCE: "%", MEAN: "%"}}
+        known |= {
+            "original_scores": {SENTENCE: 3.125, "level": 60.0},
+            "units": {SENTENCE: "%", MEAN: "%"},
+        }
         return explorer(variants, original, **known | changes)
 
     return made
@@ -124,7 +127,7 @@ def test_settings_stand_in_order_with_their_joints_phones_and_scores(make, clip,
         MEAN: "29.0 % [27.5, 30.8]",
         DISTANCE: "6.2",
     }
-    assert data["original"]["scores"] == {SENTENCE: "3.1 %"}
+    assert data["original"]["scores"] == {SENTENCE: "3.1 %", "level": "60.0"}
     assert data["phones"] == ["·" if phone == "_:" else phone for phone in clip.phones]
     assert data["ends"] == clip.intervals[:, 1].tolist()
 
@@ -265,6 +268,7 @@ def test_every_setting_shows_its_own_numbers_by_keyboard(open_page, variants):
                 [SENTENCE, words[0], "3.1 %"],
                 [MEAN, words[1], "–"],
                 [DISTANCE, words[2], "–"],
+                ["level", "–", "60.0"],
             ]
             setting = (
                 f"overlap of {one.overlap_ms:g} ms" if one.overlap_ms else "independent frames"
@@ -273,7 +277,10 @@ def test_every_setting_shows_its_own_numbers_by_keyboard(open_page, variants):
             assert live.startswith(
                 f"Generated, {setting}, {one.steps} steps, {SENTENCE} {words[0]}"
             )
-            assert all(word in live for word in words) and f"Original, {SENTENCE} 3.1 %." in live
+            assert (
+                all(word in live for word in words)
+                and f"Original, {SENTENCE} 3.1 %, level 60.0." in live
+            )
             label = control(page, "generated").get_attribute("aria-label")
             joints = re.search(r"Joints in seconds: ([\d., ]+)\.", label)[1].split(", ")
             assert np.allclose(np.float64(joints), np.array(one.joints) / RATE, atol=0.0051)

@@ -140,6 +140,8 @@ def test_variants_differ_in_what_they_are_named_for():
     assert {name: set(change) - {"name"} for name, change in odd.items()} == {
         "number": {"embedding"}, "masked": {"masked"}, "noisy": {"corrupt"}, "other pitches": set()
     }  # fmt: skip
+    assert small.RECIPES["number"].embedding == 0 and small.RECIPES["masked"].masked
+    assert small.RECIPES["noisy"].corrupt > 0 == small.RECIPES["vector"].corrupt
     assert len({recipe.name for recipe in small.RECIPES.values()}) == len(small.RECIPES)
 
 

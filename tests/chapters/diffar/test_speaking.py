@@ -70,7 +70,7 @@ def test_a_script_tells_each_sample_what_the_training_told():
 
 
 def test_joined_clips_follow_each_other():
-    parts = [clip(), clip(["b", "a"], 2000, 150.0), clip(n=4000)]
+    parts = [clip(), clip(["b", "a"], 2000, 150.0), clip(n=4000, f0=200.0)]
     whole = speaking.joined(parts)
     assert (whole.f0, whole.sample_rate) == (125.0, RATE)
     assert whole.phones == parts[0].phones + parts[1].phones + parts[2].phones
@@ -84,7 +84,7 @@ def test_joined_clips_follow_each_other():
 # --- levels --------------------------------------------------------------------------------------
 
 SCHEDULES = [("ddpm", 50), ("ddpm", 200), ("ddim", 5), ("ddim", 10)]
-SPECTRAL = [("spectral", S) for S in (5, 10, 20)]
+SPECTRAL = [("spectral", S) for S in (5, 10, 20, 50)]
 
 
 @pytest.mark.parametrize(("sampler", "S"), SCHEDULES + SPECTRAL)
@@ -95,8 +95,8 @@ def test_levels_are_levels_of_training_and_the_clean_end(sampler, S):
     low, high = ALPHA_BAR[[-1, 0]]
     assert found[-1] == pytest.approx(low, rel=1e-9) and found[1] <= high + 1e-9
     validate_alpha_bar(found, allow_one=True)
+    assert set(found[1:]) <= set(ALPHA_BAR)
     if sampler != "spectral":
-        assert set(found[1:]) <= set(ALPHA_BAR)
         uniform = np.diff(np.searchsorted(-ALPHA_BAR, -found[1:]))
         assert set(uniform) == {200 // S}
 
@@ -121,7 +121,7 @@ def test_the_spectral_schedule_is_nearer_to_the_spectrum_than_the_uniform_one(sa
     lam = speaking.spectrum()
     lam = lam[lam > 0]
     designed, uniform = speaking.levels(sampler, S), speaking.levels("ddim", S)
-    assert np.abs(designed - uniform).max() > 0.1
+    assert np.abs(designed - uniform).max() > 0.05
     away = [
         np.sum((np.sqrt(lam) - np.abs(ddim_gain(lam, levels))) ** 2)
         for levels in (designed, uniform)
@@ -258,7 +258,7 @@ def test_pitch_errors_are_in_cents_of_the_pitch_that_was_told():
     found = speaking.score(glide.astype(np.float32), one, [])
     assert found["cents"] == pytest.approx(200, abs=110)
     assert found["wander"] == pytest.approx(100, abs=25)
-    flat = speaking.score(voice(100.0 * 2 ** (1 / 12), 8000).astype(np.float32), one, [])
+    flat = speaking.score(voice(100.0 / 2 ** (1 / 12), 8000).astype(np.float32), one, [])
     assert flat["cents"] == pytest.approx(100, abs=12) and flat["wander"] < 20
 
 
@@ -279,6 +279,9 @@ def test_equal_utterances_do_not_differ_and_others_do():
     found = speaking.spread_of([x, higher, x])  # two of three pairs differ
     assert found["cents"] == pytest.approx(200 * 2 / 3, abs=12)
     assert found["mcd"] > 0.3
+    # Of the pitch it is the median.
+    partly = np.where(np.arange(len(x)) < 2000, higher, x)
+    assert speaking.spread_of([x, partly])["cents"] < 11
     # Where one has no pitch, nothing is known of the difference.
     assert np.isnan(speaking.spread_of([x, 1e-3 * noise(clip())])["cents"])
 
@@ -291,7 +294,8 @@ def test_joints_too_near_the_ends_have_no_rank():
     assert found["difference"] == pytest.approx(0.5, abs=0.25) and found["residual"] > 0.2
     near = [1, 479, 4000, 7521, 7999]
     assert speaking.joint_ranks(x, near, seed=1) == found
-    assert speaking.joint_ranks(x, [480, 4000, 7520], seed=1) != found
+    for outermost in (480, 7520):
+        assert speaking.joint_ranks(x, [4000, outermost], seed=1) != found
     assert speaking.joint_ranks(x, [4000], seed=2) != found
     # A place like all others.
     even = np.mean([speaking.joint_ranks(x[:4000], [2000 + k], 0)["difference"] for k in range(40)])
