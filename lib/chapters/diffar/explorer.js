@@ -163,7 +163,7 @@
       live, ...(names.length ? [table] : []));
 
     let playing = false, heard = null, job = 0, width = 0, beat = 0;
-    const LEFT = 38, RIGHT = 8, HIGH = 130, FONT = "px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
+    const LEFT = 38, RIGHT = 8, HIGH = 130, FONT = "px system-ui, sans-serif";
     const X = (sample) => LEFT + sample / n * (width - LEFT - RIGHT);
     const index = () => Number(overlap.value) * data.steps.length + Number(steps.value);
     const own = () => other.getAttribute("aria-pressed") === "true";
@@ -201,7 +201,7 @@
         const image = new ImageData(frames, BINS), sheet = el("canvas", { width: frames, height: BINS });
         for (let k = 0; k < frames; k++) for (let b = 0; b < BINS; b++) {
           const v = Math.max(0, Math.min(1, 1 + (levels[k * BINS + b] - peak) / RANGE)) * (stops.length - 1);
-          const i = Math.min(Math.floor(v), stops.length - 2), at = 4 * ((BINS - 1 - b) * frames + k);
+          const i = Math.min(v | 0, stops.length - 2), at = 4 * ((BINS - 1 - b) * frames + k);
           for (let c = 0; c < 3; c++) image.data[at + c] = stops[i][c] + (v - i) * (stops[i + 1][c] - stops[i][c]);
           image.data[at + 3] = 255;
         }
@@ -235,7 +235,7 @@
           pen.lineWidth = wide;
           pen.strokeStyle = pen.fillStyle = colour(name);
           pen.setLineDash(dash);
-          line(x, top, end);
+          line(x, top, levels && loudest ? end : top + 14); // not through the words
         }
         pen.beginPath();
         pen.moveTo(x, top);
@@ -331,8 +331,8 @@
       update();
     });
     // The rest is decoded when someone comes near, so that a change finds it ready.
-    host.addEventListener("pointerover", () => recordings.forEach((rec) => rec.ready()), { once: true });
-    host.addEventListener("focusin", () => recordings.forEach((rec) => rec.ready()), { once: true });
+    for (const near of ["pointerover", "focusin"])
+      host.addEventListener(near, () => recordings.forEach((rec) => rec.ready()), { once: true });
     new ResizeObserver(() => requestAnimationFrame(() => { if (above.frame.clientWidth !== width) repaint(); })).observe(host);
     // A change of theme may load a style sheet, which takes a moment.
     const theme = new MutationObserver(() => {
