@@ -1,7 +1,7 @@
 """Recorded speech with aligned phones from `DIFFBOOK_DATA`: LJSpeech and VCTK, read clip by clip.
 
 Sound lies where the corpus has it, alignments beside it as the Montreal Forced Aligner writes them
-with its dictionary `english_us_arpa`; both paths differ by the top folder and the ending alone:
+with its dictionary `english_us_arpa`; both paths differ by the top folder and the ending alone::
 
     ljspeech/wavs/LJ001-0001.wav            ljspeech/TextGrid/LJ001-0001.TextGrid
     vctk/wav48_silence_trimmed/p225/p225_001_mic2.flac
