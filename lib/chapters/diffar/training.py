@@ -51,7 +51,7 @@ def train(
 
     state = start(recipe, seed)
     clips, held_out = (pool(split, pitches) for split in ("train", "validation"))
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = Accelerator()
     net, optimiser = accelerator.prepare(state.model), state.optimiser
     if checkpoint is not None and checkpoint.exists():
         load_checkpoint(checkpoint, state, recipe, seed)
@@ -61,7 +61,7 @@ def train(
     for step in tqdm(todo, disable=not progress, desc=f"{recipe.name} {seed}", mininterval=20):
         optimiser.scale(learning_rate(recipe, step) / recipe.learning_rate)
         b = steps.draw(clips, recipe, np.random.default_rng([seed, step]))
-        with accelerator.autocast():
+        with torch.autocast(device.type, torch.bfloat16):
             loss = steps.loss(net, steps.Batch(*(a.to(device) for a in b)), recipe.masked)
         optimiser.zero_grad()
         accelerator.backward(loss)
