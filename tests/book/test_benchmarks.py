@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from benchmarks import __main__ as benchmarks
-from benchmarks import bench_design, bench_import, bench_prediction, bench_weights
+from benchmarks import bench_design, bench_frames, bench_import, bench_prediction, bench_weights
 from benchmarks.timing import Report, Table, Target
 
 from diffbook.priors.gaussian import GaussianPrior
@@ -31,6 +31,10 @@ def test_weight_designs_start_from_one_objective():
     alpha_bar, zeta = cosine(3), np.full(3, 0.1)
     recursion = bench_weights.numpy_recursion(problem, alpha_bar)(zeta)
     assert bench_weights.numpy_products(problem, alpha_bar)(zeta) == pytest.approx(recursion)
+
+
+def test_both_ways_through_a_frame_give_one_answer():
+    assert bench_frames.compare(8, 200, 1)[-1] < 1e-5
 
 
 def test_import_of_the_library_loads_no_torch():

@@ -28,6 +28,17 @@ html[data-theme=dark]{--pst-color-background:#14181e;--pst-color-text-base:#ced6
 body{margin:0;padding:8px;background:var(--pst-color-background);font-family:sans-serif}
 """
 
+# As JupyterLab does: the script runs first, the output is attached afterwards.
+INSERT_LATE = """html => {
+    const box = document.createElement('div');
+    box.innerHTML = html;
+    const old = box.querySelector('script'), script = document.createElement('script');
+    script.textContent = old.textContent;
+    old.remove();
+    document.body.append(script);
+    setTimeout(() => document.querySelector('main').append(box), 200);
+}"""
+
 
 @contextmanager
 def offline_pages(browser, folder, ready):

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from chapters.diffar.steps import PITCHES, RATE, corpus, tracks
+from chapters.diffar.steps import PITCHES, RATE, as_level, corpus, tracks
 from diffbook.datasets import aligned, sentences, speech
 from diffbook.datasets.aligned import SILENCE, SYMBOLS, Clip
 from diffbook.framewise import Script
@@ -80,7 +80,7 @@ def predicted_script(clip: Clip, predicted: str) -> Script:
     if "duration" in found:
         place = frontend.timing(found["duration"][1:], RATE)
     if "energy" in found:
-        level[0] = 1.0 + 3.0 * found["energy"]
+        level[0] = as_level(found["energy"])
     return Script(aligned.indices(clip.phones, SYMBOLS), place, level)
 
 

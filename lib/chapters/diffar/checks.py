@@ -45,15 +45,13 @@ class MarkovNet(nn.Module):
         return (1.0 - level) ** 0.5 * residual
 
 
-def markov_signals(
-    n: int, seed: int, overlap: int, frames: int = 3, context: str = "overlap"
-) -> NDArray:
+def markov_signals(n: int, seed: int, overlap: int, frames: int = 3) -> NDArray:
     """Generate n signals of a few frames with the exact network."""
     total = FRAME + (frames - 1) * (FRAME - overlap)
     seeds = range(n * seed, n * seed + n)
     return framewise.unconditional(
         MarkovNet(), total, FRAME, overlap, np.append(1.0, LEVELS), seeds=seeds,
-        alpha_bar_train=LEVELS, sampler=heun, context=context,
+        alpha_bar_train=LEVELS, sampler=heun,
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from importlib import resources
 
 import numpy as np
 
+from chapters.diffar.listening import flac
 from diffbook._checks import NON_NEGATIVE, real, reals, whole
 from diffbook.datasets.aligned import SILENCE, Clip
 
@@ -68,13 +68,13 @@ def explorer(
     for one in variants:
         key = real(one.overlap_ms, "overlap_ms", NON_NEGATIVE), whole(one.steps, "steps")
         name = f"variant of {key[0]:.4g} ms with {key[1]} steps"
-        flac, scores = _flac(one.wave, name, rate, (n,)), _words(one.scores, units, name)
+        sound, scores = _flac(one.wave, name, rate, (n,)), _words(one.scores, units, name)
         joints = [whole(joint, f"joints of the {name}", 1, n - 1) for joint in one.joints]
         if key in cells:
             raise ValueError(f"variants: got the {name} twice, expected each pair once")
         if cells and list(scores) != (titles := list(next(iter(cells.values()))["scores"])):
             raise ValueError(f"scores of the {name}: got {[*scores]}, expected {titles}")
-        cells[key] = {"flac": flac, "joints": joints, "scores": scores}
+        cells[key] = {"flac": sound, "joints": joints, "scores": scores}
     overlaps, steps = (sorted({key[i] for key in cells}) for i in (0, 1))
     missing = [f"{o:.4g} ms with {s} steps" for o in overlaps for s in steps if (o, s) not in cells]
     if missing or not cells:
@@ -110,11 +110,6 @@ def _words(scores: Scores, units: Mapping[str, str], owner: str) -> dict[str, st
 
 def _flac(wave: np.ndarray, name: str, rate: int, shape: tuple[int] | None = None) -> str:
     """Return samples as FLAC of 16 bits, in letters that no tool takes for a path or an address."""
-    import soundfile
-
     whole_scale, hint = "[-0.99997, 0.99997]", "clipped? scale all recordings by one factor"
-    samples = np.round(32768 * reals(wave, name, whole_scale, ndim=1, shape=shape, hint=hint))
-    # Level 0 computes with whole numbers only: the same bytes on every machine, 3 % more of them.
-    how = {"format": "FLAC", "subtype": "PCM_16", "compression_level": 0}
-    soundfile.write(file := io.BytesIO(), samples.astype(np.int16), rate, **how)
-    return base64.urlsafe_b64encode(file.getvalue()).decode()
+    x = reals(wave, name, whole_scale, ndim=1, shape=shape, hint=hint)
+    return base64.urlsafe_b64encode(flac(x, rate)).decode()

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from chapters.diffar import speaking
 from diffbook.datasets import released
 from diffbook.metrics import audio, intonation, seams, voice
 from press.records import short
@@ -40,7 +41,9 @@ def make() -> dict[str, list[dict[str, Any]]]:
                 scores = {key: short([v])[0] for key, v in row(x, x0).items()}
                 runs.append({"sentence": one.name, "model": model, "run": k, **scores})
             if len(sounds) > 1:
-                pairs.append({"sentence": one.name, "model": model, **_spread(sounds)})
+                spread = speaking.spread_of(sounds, RATE)
+                spread = {key: short([value])[0] for key, value in spread.items()}
+                pairs.append({"sentence": one.name, "model": model, **spread})
     for one in released.babbles():
         if one.joints is not None:
             x = one.samples.astype(float)
@@ -51,15 +54,3 @@ def make() -> dict[str, list[dict[str, Any]]]:
                 count = len(one.joints)
                 joints.append({"sound": one.name, "measure": measure, "joints": count, **ranks})
     return {"runs": runs, "pairs": pairs, "joints": joints}
-
-
-def _spread(sounds: list[NDArray]) -> dict[str, float]:
-    found = {
-        "energy": voice.pairwise(lambda a, b: voice.energy_rmse(a, b, RATE), sounds),
-        "mcd": voice.pairwise(lambda a, b: voice.mel_cepstral_distance(a, b, RATE), sounds),
-        "cents": voice.pairwise(
-            lambda a, b: intonation.track_errors(a, b).median_cents,
-            [intonation.pitch(x, RATE)[0] for x in sounds],
-        ),
-    }
-    return {key: short([value])[0] for key, value in found.items()}

@@ -23,9 +23,8 @@ RECIPES = {
     "number": Recipe("number", **_HOW, embedding=0),
     "masked": Recipe("masked", **_HOW, masked=True),
     "noisy": Recipe("noisy", **_HOW, corrupt=0.04),
-    "other pitches": Recipe("other-pitches", **_HOW),
+    "other pitches": Recipe("other-pitches", **_HOW, pitches=(110, 220)),
 }
-OTHER_PITCHES = (110, 220)
 #: Steps of the diffusion at which the speech of the corpus is 5 to 17 dB below the noise.
 MIDDLE = (30, 100)
 SEEDS = (0, 1, 2)
@@ -80,9 +79,8 @@ def make() -> dict[str, list[dict[str, Any]]]:
     rows = []
     for seed in SEEDS:
         for name, recipe in RECIPES.items():
-            pitches = OTHER_PITCHES if name == "other pitches" else PITCHES
-            net = trained(recipe, seed, paths.working() / "diffar" / "small", pitches)
-            for change, losses in use(net, pitches=pitches).items():
+            net = trained(recipe, seed, paths.working() / "diffar" / "small")
+            for change, losses in use(net, pitches=recipe.pitches).items():
                 values = {k: short([v])[0] for k, v in losses.items()}
                 rows.append({"variant": name, "seed": seed, "change": change, **values})
     return {"losses": rows}

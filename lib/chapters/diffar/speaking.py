@@ -13,7 +13,7 @@ from chapters.diffar.steps import ALPHA_BAR, LENGTH, LIMIT, RATE, TOLD, corpus, 
 from diffbook import framewise, schedules
 from diffbook.datasets import aligned
 from diffbook.datasets.aligned import SILENCE, SYMBOLS, Clip
-from diffbook.framewise import Script
+from diffbook.framewise import Script, plan
 from diffbook.metrics import audio, intonation, seams, voice
 from diffbook.priors import GaussianPrior
 from diffbook.samplers import ddim, ddpm
@@ -72,28 +72,20 @@ def levels(sampler: str, S: int) -> NDArray:
 
 
 def say(
-    net: Any, clips: list[Clip], setting: Setting, seeds: list[int], progress: bool = False,
-    scripts: list[Script] | None = None,
+    net: Any, clips: list[Clip], setting: Setting, seeds: list[int],
+    scripts: list[Script] | None = None, limits: Sequence[int] | None = None,
 ) -> list[NDArray]:  # fmt: skip
-    """Generate each clip again; with a merged network, and what is told of it by `setting`."""
+    """Generate each clip again; with a merged network, and what is told of it by `setting`.
+
+    `scripts` tell something else, `limits` give each its own longest overlap.
+    """
     scripts = [script(clip, setting.told) for clip in clips] if scripts is None else scripts
-    told = {"history": [clip.samples for clip in clips]} if setting.history else {}
+    limits = [setting.limit] * len(scripts) if limits is None else limits
+    places = [list(plan(s.intervals, LENGTH, n)) for s, n in zip(scripts, limits, strict=True)]
     return framewise.generate(
-        net, scripts, levels(setting.sampler, setting.S), seeds=seeds, length=LENGTH,
-        limit=setting.limit, sampler=ddpm if setting.sampler == "ddpm" else ddim,
-        progress=progress, **told,
-    )  # fmt: skip
-
-
-def at_limits(
-    net: Any, clip: Clip, setting: Setting, limits: Sequence[int], seed: int
-) -> list[NDArray]:
-    """Say one clip with several longest overlaps, all from the same seed."""
-    plans = [list(framewise.plan(clip.intervals, LENGTH, limit)) for limit in limits]
-    return framewise.generate(
-        net, [script(clip, setting.told)] * len(plans), levels(setting.sampler, setting.S),
-        seeds=[seed] * len(plans), frames=plans,
+        net, scripts, levels(setting.sampler, setting.S), seeds=seeds, frames=places,
         sampler=ddpm if setting.sampler == "ddpm" else ddim,
+        history=[clip.samples for clip in clips] if setting.history else None,
     )  # fmt: skip
 
 
@@ -124,19 +116,19 @@ def score(x: NDArray, clip: Clip, recognised: list[str]) -> dict[str, float]:
     }
 
 
-def spread_of(waves: list[NDArray]) -> dict[str, float]:
+def spread_of(waves: list[NDArray], rate: int = RATE) -> dict[str, float]:
     """Mean distance of pairs of utterances of one text: energy, cepstra, pitch."""
-    heights = [intonation.pitch(x, RATE)[0] for x in waves]
+    heights = [intonation.pitch(x, rate)[0] for x in waves]
     return {
-        "energy": voice.pairwise(lambda a, b: voice.energy_rmse(a, b, RATE), waves),
-        "mcd": voice.pairwise(lambda a, b: voice.mel_cepstral_distance(a, b, RATE), waves),
+        "energy": voice.pairwise(lambda a, b: voice.energy_rmse(a, b, rate), waves),
+        "mcd": voice.pairwise(lambda a, b: voice.mel_cepstral_distance(a, b, rate), waves),
         "cents": voice.pairwise(lambda a, b: intonation.track_errors(a, b).median_cents, heights),
     }
 
 
 def joints(clip: Clip, limit: int = LIMIT) -> list[int]:
     """First new samples of all frames of a clip but the first."""
-    frames = list(framewise.plan(clip.intervals, LENGTH, limit))[1:]
+    frames = list(plan(clip.intervals, LENGTH, limit))[1:]
     return [frame.start + frame.overlap for frame in frames]
 
 

@@ -31,7 +31,7 @@ TOLD = {"none": (0, 0, 0), "-E": (1, 0, 0), "base": (1, 1, 0), "+P": (1, 1, 1)}
 class Recipe:
     """All that determines a training, apart from the seed.
 
-    `told` are the chances of the kinds of `TOLD`, and `blind` that of a context of zeros: so that one
+    `pitches` are those of the corpus, `told` the chances of the kinds of `TOLD`, and `blind` that of a context of zeros: so that one
     network answers with and without them. `masked` counts the new samples only, `corrupt` is the
     largest standard deviation of noise on the context.
     """
@@ -39,6 +39,7 @@ class Recipe:
     name: str
     steps: int
     batch: int = 16
+    pitches: tuple[int, int] = PITCHES
     told: dict[str, float] = field(
         default_factory=lambda: {"none": 0.15, "-E": 0.2, "base": 0.25, "+P": 0.4}
     )
@@ -95,8 +96,13 @@ def corpus(split: str, n: int, pitches: tuple[int, int] = PITCHES) -> list[Clip]
 
 def tracks(clip: Clip) -> np.ndarray:
     """Return what is told of each phone beside its name, (2, p): energy and pitch; 0 is not told."""
-    level = 1.0 + 3.0 * aligned.energy(clip.samples, clip.intervals)
+    level = as_level(aligned.energy(clip.samples, clip.intervals))
     return np.stack([level, np.full(len(level), clip.f0 / 100.0)])
+
+
+def as_level(energy: np.ndarray) -> np.ndarray:
+    """Turn energies into what is told of them, above 1: silence is told as well."""
+    return 1.0 + 3.0 * energy
 
 
 def heard(clip: Clip) -> Heard:
@@ -150,6 +156,6 @@ def trivial(b: Batch) -> Tensor:
 
 
 def loss(net: torch.nn.Module, b: Batch, masked: bool = False) -> Tensor:
-    """Mean absolute error over the frames, or over their new samples (equation 5 of the chapter)."""
+    """Mean absolute error over the frames, or over their new samples."""
     found = errors(net, b)
     return (found * b.new).sum() / b.new.sum() if masked else found.mean()

@@ -30,11 +30,16 @@ def pool(split: str, pitches: tuple[int, int] = PITCHES) -> list[Heard]:
     return [steps.heard(clip) for clip in clips]
 
 
-def start(recipe: Recipe, seed: int) -> State:
-    """Build network, running average and optimiser (global random state is restored)."""
+def start(recipe: Recipe, seed: int, first: DiffAR | None = None) -> State:
+    """Build network, running average and optimiser (global random state is restored).
+
+    The weights are random, or those of a first network.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = recipe.network()
+    if first is not None:
+        net.load_state_dict(first.state_dict())
     average = {k: v.detach().clone() for k, v in net.state_dict().items()}
     parts = hidden_and_rest(net, ("enter", "symbol", "leave", "gain"))
     how = (recipe.learning_rate, recipe.hidden_rate, recipe.weight_decay)
@@ -43,14 +48,14 @@ def start(recipe: Recipe, seed: int) -> State:
 
 def train(
     recipe: Recipe, seed: int, checkpoint: Path | None = None, every: int = 200,
-    stop_at: int | None = None, progress: bool = True, pitches: tuple[int, int] = PITCHES,
+    stop_at: int | None = None, progress: bool = True, first: DiffAR | None = None,
 ) -> State:  # fmt: skip
     """Train a network, from the checkpoint if there is one; half precision where it is exact enough."""
     from accelerate import Accelerator
     from tqdm.auto import tqdm
 
-    state = start(recipe, seed)
-    clips, held_out = (pool(split, pitches) for split in ("train", "validation"))
+    state = start(recipe, seed, first)
+    clips, held_out = (pool(split, recipe.pitches) for split in ("train", "validation"))
     accelerator = Accelerator()
     net, optimiser = accelerator.prepare(state.model), state.optimiser
     if checkpoint is not None and checkpoint.exists():
@@ -97,14 +102,21 @@ def validation(net: DiffAR, clips: list[Heard], recipe: Recipe, n: int = 128) ->
     return {"whole": float(whole), "new": float(new), "trivial": float(steps.trivial(b).mean())}
 
 
-def trained(recipe: Recipe, seed: int, folder: Path, pitches: tuple[int, int] = PITCHES) -> DiffAR:
-    """Network of a recipe, from its file or trained now; what is used is what is kept: float16."""
+def trained(
+    recipe: Recipe, seed: int, folder: Path, after: tuple[Recipe, int] | None = None
+) -> DiffAR:
+    """Network of a recipe, from its file or trained now; what is used is what is kept: float16.
+
+    The training starts at random, or with the network of the recipe and seed in `after`.
+    """
+    first = None if after is None else trained(*after, folder)
     path = folder / f"{recipe.name}-seed{seed}.safetensors"
+    before = None if after is None else {"recipe": asdict(after[0]), "seed": after[1]}
     # As in the file, where tuples are lists.
-    about = {"recipe": json.loads(json.dumps(asdict(recipe))), "seed": seed}
+    about = json.loads(json.dumps({"recipe": asdict(recipe), "seed": seed, "after": before}))
     if not (path.exists() and about.items() <= read_tensors(path, AGAIN)[1].items()):
         checkpoint = path.with_suffix(".checkpoint")
-        state = train(recipe, seed, checkpoint, pitches=pitches)
+        state = train(recipe, seed, checkpoint, first=first)
         kept = {k: v.half() for k, v in state.average.items()}
         write_tensors(path, kept, {**about, "history": state.history, "torch": torch.__version__})
         checkpoint.unlink(missing_ok=True)

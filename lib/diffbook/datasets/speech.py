@@ -6,7 +6,7 @@ and is no part of this library; without it everything else works.
 
 What eSpeak NG says depends on what it said before in the same process (by a few samples). So a corpus
 is made by one fresh process, in the order asked for, and kept: the same request gives the same samples,
-and a longer request need not begin with those of a shorter one.
+and a request that goes on where a shorter one ends begins with its samples.
 """
 
 import hashlib
@@ -50,6 +50,14 @@ def voices() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir()))
 
 
+@remember
+def _ignores_pitch(voice: str) -> bool:
+    """Whether a voice is made by Klatt's synthesiser, as its file says: a constant pitch is lost on it."""
+    path = Path(_loader().get_data_path()) / "voices" / "!v" / voice
+    lines = path.read_text("utf-8", "replace").splitlines()
+    return any(line.startswith("klatt") for line in lines)
+
+
 @dataclass(frozen=True)
 class Utterance:
     """A text and how it is to be spoken (American English).
@@ -65,7 +73,8 @@ class Utterance:
     pitch, intonation
         Height and range of the pitch, 0 to 99; 50 is the voice's own.
     f0
-        Constant pitch in hertz, 40 to 500, instead of one that moves; None for the latter.
+        Constant pitch in hertz, 40 to 500, instead of one that moves; None for the latter. The voices
+        of Klatt's synthesiser ignore it and are refused with one.
     """
 
     text: str
@@ -85,6 +94,10 @@ class Utterance:
         whole(self.intonation, "intonation", 0, 99)
         if self.f0 is not None:
             whole(self.f0, "f0", 40, 500)
+            if self.voice is not None and _ignores_pitch(self.voice):
+                raise ValueError(
+                    f"f0: got {self.f0}, expected None: voice {self.voice!r} ignores it"
+                )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,9 @@ def noise_level_denoiser(
     -------
     callable
         ``(x_t, alpha_bar_t, cond=None) -> x0_hat``. A level between two of training is told as a step
-        between theirs, linear in log-SNR; a ValueError refuses a level outside.
+        between theirs, linear in log-SNR; a ValueError refuses a level outside. A network that embeds
+        steps by fast sines, as DiffAR's does, has to be given levels of its training: see
+        `diffbook.schedules.nearest_timesteps`.
     """
     grid = _training_grid(alpha_bar_train)
 

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = face(
         ),
         "store": "load_weights write_tensors read_tensors",
         "diffar": "DiffAR MultiKernel",
+        "optimiser": "MuonAdamW hidden_and_rest",
         "frontend": (
             "KINDS PhonePredictor targets decoded train_predictor predict means accuracy timing "
             "save_predictors load_predictors"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,13 +59,12 @@ class MultiKernel(nn.Module):
         return one
 
 
-class Given:
+class Given(NamedTuple):
     """What a network knows of a frame before any step: see :meth:`DiffAR.given`."""
 
-    def __init__(self, added: list[Tensor], shift: Tensor | None, inside: Tensor | None):
-        self.added = added  # for each layer (n, 2 C, N)
-        self.shift = shift  # of the speaker: (n, layers, C)
-        self.inside = inside  # (n, L), one inside the frame, zero in what fills it up
+    added: list[Tensor]  # for each layer (n, 2 C, N)
+    shift: Tensor | None  # of the speaker: (n, layers, C)
+    inside: Tensor | None  # (n, L), one inside the frame, zero in what fills it up
 
 
 class DiffAR(nn.Module):
@@ -205,7 +204,11 @@ class DiffAR(nn.Module):
         return Given(added, shift, inside)
 
     def forward(self, x: Tensor, s: Tensor, given: Given) -> Tensor:
-        """Estimate the noise in x (n, L) at steps s (n,), which need not be whole numbers."""
+        """Estimate the noise in x (n, L) at steps s (n,).
+
+        Between whole steps the answer is continuous, but the step's features turn by up to 10^4 rad from
+        one to the next: a trained network knows the steps of its training alone.
+        """
         angles = s.to(x.dtype)[:, None] * self.frequencies
         emb = self.step(torch.cat([angles.sin(), angles.cos()], dim=1))
         positions = self._positions(given.inside)

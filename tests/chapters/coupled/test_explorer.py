@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import offline_pages
+from browser import INSERT_LATE, offline_pages
 
 from chapters.coupled import worlds
 from chapters.coupled.explorer import described, explorer, two_classes
@@ -220,19 +220,7 @@ def test_says_what_it_is_without_script(open_page):
 @pytest.mark.browser
 def test_late_insertion(open_page):
     page = open_page()
-    # As JupyterLab does: the script runs first, the output is attached afterwards.
-    page.evaluate(
-        """html => {
-            const box = document.createElement('div');
-            box.innerHTML = html;
-            const old = box.querySelector('script'), script = document.createElement('script');
-            script.textContent = old.textContent;
-            old.remove();
-            document.body.append(script);
-            setTimeout(() => document.querySelector('main').append(box), 200);
-        }""",
-        explorer(noise=0.8).html,
-    )
+    page.evaluate(INSERT_LATE, explorer(noise=0.8).html)
     page.wait_for_function("document.querySelectorAll('.dbc[data-ready]').length === 2")
     ids = page.eval_on_selector_all("[id]", "nodes => nodes.map(n => n.id)")
     assert len(ids) == len(set(ids))

@@ -46,8 +46,8 @@ def test_signals_of_the_exact_network_have_the_covariance_of_the_source(overlap)
     x = checks.markov_signals(600, 3, overlap)
     assert x.shape == (600, 3 * FRAME - 2 * overlap)
     assert np.abs(checks.covariance_z(x)).max() < 4.5
-    alone = checks.markov_signals(600, 3, overlap, frames=2, context="none")
-    assert alone.shape == (600, 2 * FRAME - overlap)
+    alone = checks.markov_signals(600, 3 + overlap, 0, frames=2)
+    assert alone.shape == (600, 2 * FRAME)
     joint = np.corrcoef(alone[:, FRAME - 1], alone[:, FRAME])[0, 1]
     assert abs(joint) < 0.16
     inside = np.corrcoef(alone[:, FRAME - 2], alone[:, FRAME - 1])[0, 1]

@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import soundfile
-from browser import AXE_TAGS, offline_pages
+from browser import AXE_TAGS, INSERT_LATE, offline_pages
 
 from chapters.diffar.explorer import Variant, explorer
 from diffbook.datasets.aligned import synthetic
@@ -508,18 +508,8 @@ def test_says_what_it_is_without_script(open_page):
 @pytest.mark.browser
 def test_twins_and_late_insertion(open_page, make):
     page = open_page()
-    # As JupyterLab does: the script runs first, the output is attached afterwards.
-    insert = """html => {
-        const box = document.createElement('div');
-        box.innerHTML = html;
-        const old = box.querySelector('script'), script = document.createElement('script');
-        script.textContent = old.textContent;
-        old.remove();
-        document.body.append(script);
-        setTimeout(() => document.querySelector('main').append(box), 200);
-    }"""
     for html in (make().html, make(text="Another.").html):
-        page.evaluate(insert, html)
+        page.evaluate(INSERT_LATE, html)
     until(page, "document.querySelectorAll('.dbd[data-shown]').length === 3")
     ids = page.eval_on_selector_all("[id]", "nodes => nodes.map(n => n.id)")
     assert len(ids) == len(set(ids))

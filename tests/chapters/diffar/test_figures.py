@@ -1,13 +1,12 @@
 """The chapter's own figures show what they are given, and are drawn without a warning."""
 
-import io
 import warnings
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import check_picture, rows_with_labels
 
 from chapters.diffar import figures
 from chapters.diffar.steps import LENGTH, RATE
@@ -19,6 +18,7 @@ PHONES = ("_:", "m", "aI", "k", "oU", "_:", "s", "_:")
 
 @pytest.fixture(autouse=True)
 def book_style():
+    plt.close("all")  # what other tests left open
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("error")
         draw.use_style()
@@ -57,20 +57,10 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_with_labels_on_the_book_s_colour(name):
     fig = FIGURES[name]()
-    assert plt.get_fignums() == []
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png")
-    picture = Image.open(buffer)
-    assert 680 <= picture.width <= 1400
-    corner = np.array(picture.convert("RGBA"))[3, 3]
-    assert tuple(corner) == (*(int(draw.PANEL[i : i + 2], 16) for i in (1, 3, 5)), 255)
+    check_picture(fig)
     if name == "network":
         return
-    rows = {}
-    for ax in fig.axes:
-        rows.setdefault(ax.get_subplotspec().rowspan.start, []).append(ax)
-    assert all(any(ax.get_ylabel() for ax in row) for row in rows.values())
-    assert all(ax.get_xlabel() for ax in rows[max(rows)])
+    assert all(ax.get_xlabel() for ax in rows_with_labels(fig)[-1])
 
 
 def test_levels_are_decibels_below_the_loudest():

@@ -1,7 +1,7 @@
 """The studies: their reader, what they consist of, what is kept on the way, and the command."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -335,8 +335,9 @@ def tiny(home, monkeypatch):
     sizes = {"channels": 4, "layers": 2, "cycle": 2, "embedding": 3, "c_emb": 8}
     recipe = Recipe("main", 2, batch=2, warmup=1, kernels=(3, 5), **sizes)
     monkeypatch.setattr(record, "MAIN", recipe)
+    monkeypatch.setattr(record, "FIRST", replace(recipe, name="first"))
     monkeypatch.setattr(
-        training, "train", lambda recipe, seed, *a, **k: training.start(recipe, seed)
+        training, "train", lambda recipe, seed, *a, **k: training.start(recipe, seed, k["first"])
     )
     return recipe
 
@@ -355,6 +356,9 @@ def test_the_command_trains_the_network_that_the_notebook_runs(tiny, home):
     tensors, about = read_tensors(record.weights("main"))
     assert about["command"] == "python -m chapters.diffar.record main"
     assert about["recipe"] == json.loads(json.dumps(asdict(tiny)))
+    assert (about["seed"], about["after"]["recipe"]["name"], about["after"]["seed"]) == (1, "first", 0)
+    first = training.start(record.FIRST, 0).model.state_dict()  # where the second training began
+    assert all(torch.equal(tensors[k], v.half()) for k, v in first.items())
     assert {v.dtype for v in tensors.values()} == {torch.float16}
     assert not (home / "diffar").exists()  # no study
     net = record.live()

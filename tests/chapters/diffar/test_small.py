@@ -138,7 +138,7 @@ def test_variants_differ_in_what_they_are_named_for():
     }
     assert odd.pop("vector") == {}
     assert {name: set(change) - {"name"} for name, change in odd.items()} == {
-        "number": {"embedding"}, "masked": {"masked"}, "noisy": {"corrupt"}, "other pitches": set()
+        "number": {"embedding"}, "masked": {"masked"}, "noisy": {"corrupt"}, "other pitches": {"pitches"},
     }  # fmt: skip
     assert small.RECIPES["number"].embedding == 0 and small.RECIPES["masked"].masked
     assert small.RECIPES["noisy"].corrupt > 0 == small.RECIPES["vector"].corrupt
@@ -162,10 +162,10 @@ def test_every_variant_is_trained_and_measured_with_every_seed(monkeypatch, tmp_
     pitches = {
         name: (110, 220) if name == "other pitches" else steps.PITCHES for name in small.RECIPES
     }
+    assert {name: recipe.pitches for name, recipe in small.RECIPES.items()} == pitches
     folder = tmp_path / "diffar" / "small"
     assert asked == [
-        (recipe, seed, folder, pitches[name])
-        for seed in small.SEEDS for name, recipe in small.RECIPES.items()
+        (recipe, seed, folder) for seed in small.SEEDS for recipe in small.RECIPES.values()
     ]  # fmt: skip
     found = {(r["variant"], r["seed"], r["change"]): r for r in rows}
     assert len(found) == len(rows)

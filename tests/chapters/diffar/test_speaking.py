@@ -150,12 +150,13 @@ def test_a_setting_reaches_the_generation(monkeypatch):
             np.testing.assert_array_equal(script.tracks, own.tracks)
             np.testing.assert_array_equal(script.phones, own.phones)
         assert how["sampler"] is (ddpm if setting.sampler == "ddpm" else ddim)
-        assert (how["length"], how["limit"]) == (LENGTH, setting.limit)
+        for frames, one in zip(how["frames"], clips, strict=True):
+            assert frames == list(framewise.plan(one.intervals, LENGTH, setting.limit))
         assert how["seeds"] == [7, 8] and how.get("context", "overlap") == "overlap"
         if setting.history:
             assert all(a is b.samples for a, b in zip(how["history"], clips, strict=True))
         else:
-            assert "history" not in how
+            assert how["history"] is None
     assert Setting() == ("+P", "ddpm", 200, LIMIT, False)
     own = [speaking.script(one, "none") for one in clips]
     speaking.say("net", clips, Setting(), [7, 8], scripts=own)
@@ -178,7 +179,7 @@ def test_utterances_have_the_length_of_their_clips(net, sampler):
 def test_a_clip_is_said_with_several_overlaps_as_with_each_alone(net):
     one, limits = clip(n=9000), (0, 700, 2000)
     setting = Setting("base", "ddim", 4)
-    several = speaking.at_limits(net, one, setting, limits, 5)
+    several = speaking.say(net, [one] * 3, setting, [5] * 3, limits=limits)
     assert len(several) == 3
     for x, limit in zip(several, limits, strict=True):
         alone = speaking.say(net, [one], setting._replace(limit=limit), [5])[0]

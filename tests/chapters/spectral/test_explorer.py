@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import offline_pages
+from browser import INSERT_LATE, offline_pages
 
 from chapters.spectral.explorer import MAX_BYTES, explorer
 from diffbook import schedules
@@ -310,19 +310,7 @@ def test_says_what_it_is_without_script(open_page):
 def test_two_on_one_page_and_late_insertion(open_page):
     page = open_page(S=10)
     html = explorer(S=40, loss="kl").html
-    # As JupyterLab does: the script runs first, the output is attached afterwards.
-    page.evaluate(
-        """html => {
-            const box = document.createElement('div');
-            box.innerHTML = html;
-            const old = box.querySelector('script'), script = document.createElement('script');
-            script.textContent = old.textContent;
-            old.remove();
-            document.body.append(script);
-            setTimeout(() => document.querySelector('main').append(box), 200);
-        }""",
-        html,
-    )
+    page.evaluate(INSERT_LATE, html)
     page.wait_for_function("document.querySelectorAll('.dbx[data-ready]').length === 2")
     ids = page.eval_on_selector_all("[id]", "nodes => nodes.map(n => n.id)")
     assert len(ids) == len(set(ids))

@@ -1,12 +1,10 @@
 """The chapter's own figures: what they draw is what they were given, and they stay readable."""
 
-import io
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import check_picture, rows_with_labels
 
 from chapters.spectral import figures
 from diffbook import draw, schedules
@@ -18,6 +16,7 @@ STEPS = [5, 10, 20, 50, 112]
 
 @pytest.fixture(autouse=True)
 def book_style():
+    plt.close("all")  # what other tests left open
     with mpl.rc_context():
         draw.use_style()
         yield
@@ -51,19 +50,11 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_have_labels_opaque_light_panels_and_readable_text(name):
     fig = FIGURES[name]()
-    assert plt.get_fignums() == []
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png")
-    picture = Image.open(buffer)
-    assert 680 <= picture.width <= 1400
-    corner = np.array(picture.convert("RGBA"))[3, 3]
-    assert tuple(corner) == (*(int(draw.PANEL[i : i + 2], 16) for i in (1, 3, 5)), 255)
-    rows = {}
+    check_picture(fig)
+    rows = rows_with_labels(fig)
     for ax in fig.axes:
-        rows.setdefault(ax.get_subplotspec().rowspan.start, []).append(ax)
         assert all(text.get_fontsize() >= 11 for text in ax.texts + ax.get_xticklabels())
-    assert all(any(ax.get_ylabel() for ax in row) for row in rows.values())
-    assert fig.get_supxlabel() or any(ax.get_xlabel() for ax in rows[max(rows)])
+    assert fig.get_supxlabel() or any(ax.get_xlabel() for ax in rows[-1])
     for legend in fig.legends:
         inside = legend.get_window_extent()
         assert inside.x0 >= 0

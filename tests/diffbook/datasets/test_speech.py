@@ -191,3 +191,11 @@ keywords.clips("test")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "datasets.speech needs espeakng_loader: pip install 'diffbook[data]'" in done.stderr
+
+
+def test_a_pitch_that_a_voice_ignores_is_refused():
+    assert Utterance("a", "klatt4").f0 is None
+    with pytest.raises(ValueError, match=r"f0: got 120, expected None: voice 'klatt4' ignores it"):
+        Utterance("a", "klatt4", f0=120)
+    for voice in (None, "m3", "croak"):
+        assert Utterance("a", voice, f0=120).f0 == 120

@@ -207,7 +207,8 @@ def test_design_of_single_modes_is_that_of_frequencies(eta):
     blocks = bl.from_blur(prior, h, 0.2)
     found = bw.design_weights(blocks, AB, eta=eta)
     expected = design_weights(make_problem(prior, h, 0.2), AB, eta=eta)
-    assert found.objective == pytest.approx(expected.objective, rel=1e-4)
+    # Where each of the two searches stops depends on the rounding of the machine.
+    assert found.objective == pytest.approx(expected.objective, rel=1e-3)
     assert found.objective < bw.best_normalised(blocks, AB, eta=eta)[1] * 0.99
 
 
