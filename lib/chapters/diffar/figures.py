@@ -33,7 +33,7 @@ def spectrograms(
     sounds: Mapping[str, NDArray], clip: Clip, frames: Mapping[str, Sequence[Frame]] | None = None
 ) -> Figure:
     """Draw spectrograms of sounds of one text, the joints of their frames and the phones below."""
-    fig, axes = panels(len(sounds), 1, (7.2, 1.45 * len(sounds) + 0.3), sharex=True)
+    fig, axes = panels(len(sounds), 1, (7.2, 1.1 * len(sounds) + 0.6), sharex=True)
     seconds = len(clip.samples) / RATE
     for ax, (name, x) in zip(axes.flat, sounds.items(), strict=True):
         ax.imshow(
@@ -48,8 +48,8 @@ def spectrograms(
     last = axes.flat[-1]
     for phone, (a, b) in zip(clip.phones, clip.intervals / RATE, strict=True):
         if phone != SILENCE:
-            last.text((a + b) / 2, -0.2, phone, ha="center", va="top", fontsize=7, color=INK)
-    last.tick_params(axis="x", pad=16)
+            last.text((a + b) / 2, -0.25, phone, ha="center", va="top", fontsize=9, color=INK)
+    last.tick_params(axis="x", pad=18)
     last.set_xlabel("seconds")
     return done(fig, None)
 
@@ -98,18 +98,18 @@ def network() -> Figure:
     for y in (3.7, 5.0, 6.6):
         left.plot([7.1, 9, 9], [y, y, 7.9], color=GREY, lw=1)
     _arrow(left, (9, 7.9), (7.1, 7.9), GREY)
-    left.text(9.1, 5.8, "skip", rotation=90, va="center", color=GREY)
+    left.text(9.2, 5.8, "skip", rotation=90, va="center", color=GREY)
     _box(right, 2.3, 1.6, 3.4, 0.9, "$h + W_i\\,e_s$")
     _box(right, 2.3, 3.2, 3.4, 0.9, "MRB")
-    inputs = (("overlap $Hx^{l-1}$", 5.2), ("phone", 7.3), ("energy", 9.0))
+    inputs = (("$Hx^{l-1}$", 5.4), ("phone", 7.3), ("energy", 9.2))
     for name, x in inputs:
-        right.text(x, 1.6, name, ha="center", va="center", color=INK, fontsize=9)
+        right.text(x, 1.6, name, ha="center", va="center", color=INK)
         _box(right, x, 3.2, 1.5, 0.9, "MRB", shaded=True)
         _arrow(right, (x, 2.0), (x, 2.75))
         _arrow(right, (x, 3.65), (5.0, 4.75), GREY)
     _arrow(right, (2.3, 2.05), (2.3, 2.75))
     _arrow(right, (2.3, 3.65), (4.6, 4.75))
-    _box(right, 4.8, 5.2, 4.6, 0.9, "sum, then $\\sigma(g)\\odot\\tanh f$")
+    _box(right, 4.8, 5.2, 5.4, 0.9, "sum, then $\\sigma(g)\\odot\\tanh f$")
     _box(right, 4.8, 6.8, 2.2, 0.9, "1 x 1")
     _arrow(right, (4.8, 5.65), (4.8, 6.35))
     for x, name in ((2.9, "$h\\leftarrow(h+r)/\\sqrt{2}$"), (7.0, "skip $k$")):
@@ -124,7 +124,7 @@ def _box(ax: Axes, x: float, y: float, w: float, h: float, text: str, shaded: bo
         fc=PANEL if shaded else "white", ec=NEW if shaded else INK,
     )  # fmt: skip
     ax.add_patch(shape)
-    ax.text(x, y, text, ha="center", va="center", color=INK, fontsize=9)
+    ax.text(x, y, text, ha="center", va="center", color=INK)
 
 
 def _arrow(

@@ -43,10 +43,11 @@ CHANGES: dict[str, Callable[[Batch], Batch]] = {
     "context zero": lambda b: b._replace(context=0 * b.context),
     "context of another": lambda b: b._replace(context=b.context.roll(1, 0) * (1 - b.new)),
     "context with noise": _noisy,
-    "phones away": lambda b: b._replace(phones=0 * b.phones),
     "phones of another": lambda b: b._replace(phones=b.phones.roll(1, 0)),
-    "energy away": lambda b: b._replace(tracks=b.tracks * torch.tensor([[0.0], [1.0]])),
-    "pitch away": lambda b: b._replace(tracks=b.tracks * torch.tensor([[1.0], [0.0]])),
+    # Less and less is told, in the combinations of the training.
+    "no pitch": lambda b: b._replace(tracks=b.tracks * torch.tensor([[1.0], [0.0]])),
+    "nor energy": lambda b: b._replace(tracks=0 * b.tracks),
+    "nor phones": lambda b: b._replace(tracks=0 * b.tracks, phones=0 * b.phones),
 }
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import ShortTimeFFT
+from scipy.signal.windows import hann
 
 from chapters.diffar.steps import ALPHA_BAR, LENGTH, LIMIT, RATE, TOLD, corpus, tracks
 from diffbook import framewise, schedules
@@ -26,10 +29,12 @@ class Setting(NamedTuple):
     """How utterances are generated."""
 
     told: str = "+P"  # a kind of TOLD
-    sampler: str = "ddpm"  # or "ddim", or "spectral": DDIM on the schedule designed for speech
+    sampler: str = (
+        "ddpm"  # or "ddim", on all levels of training or every so many; see `levels` for more
+    )
     S: int = 200
-    limit: int = LIMIT  # longest overlap in samples; with 0 every frame is alone
-    history: bool = False  # contexts from the recording
+    limit: int = LIMIT  # longest overlap in samples; with 0 frames share nothing
+    context: str = "own"  # what was generated before, or "recording", or "none": zeros
 
 
 def script(clip: Clip, told: str = "+P") -> Script:
@@ -37,6 +42,14 @@ def script(clip: Clip, told: str = "+P") -> Script:
     flags = TOLD[told]
     level = tracks(clip) * np.array(flags[1:], float)[:, None]
     return Script(aligned.indices(clip.phones, SYMBOLS) * flags[0], clip.intervals, level)
+
+
+def cut(clip: Clip, first: int, last: int) -> Clip:
+    """Phones first to last of a clip, with their samples."""
+    places = clip.intervals[first:last]
+    samples = clip.samples[places[0, 0] : places[-1, 1]]
+    here = {"phones": clip.phones[first:last], "intervals": places - places[0, 0]}
+    return replace(clip, samples=samples, **here)
 
 
 def joined(clips: list[Clip]) -> Clip:
@@ -60,14 +73,23 @@ def spectrum() -> NDArray:
 
 @cache
 def levels(sampler: str, S: int) -> NDArray:
-    """Schedule of a sampler: levels of training, and the clean end."""
-    if sampler != "spectral":
+    """Schedule of a sampler: levels of training, and the clean end.
+
+    "spectral" is DDIM on the schedule designed for speech, "even" on steps even in the logarithm of the
+    signal-to-noise ratio between the same ends; those that fall on one level of training are one.
+    """
+    if sampler == "spectral":
+        lam = spectrum()
+        ends = {"eps_0": 1.0 - ALPHA_BAR[0], "eps_S": ALPHA_BAR[-1]}
+        wanted = schedules.design_schedule(lam[lam > 0.0], S - 1, **ends).schedule
+    elif sampler == "even":
+        odds = ALPHA_BAR[[0, -1]] / (1.0 - ALPHA_BAR[[0, -1]])
+        snr = np.geomspace(*odds, S)
+        wanted = snr / (1.0 + snr)
+    else:
         return schedules.ddpm_respaced(S, len(ALPHA_BAR))
-    lam = spectrum()
-    ends = {"eps_0": 1.0 - ALPHA_BAR[0], "eps_S": ALPHA_BAR[-1]}
-    best = schedules.design_schedule(lam[lam > 0.0], S - 1, **ends)
     # A step between two of training is embedded unlike any that the network has seen.
-    _, trained = schedules.nearest_timesteps(best.schedule, ALPHA_BAR)
+    _, trained = schedules.nearest_timesteps(wanted, ALPHA_BAR)
     return np.concatenate([[1.0], trained])
 
 
@@ -85,7 +107,8 @@ def say(
     return framewise.generate(
         net, scripts, levels(setting.sampler, setting.S), seeds=seeds, frames=places,
         sampler=ddpm if setting.sampler == "ddpm" else ddim,
-        history=[clip.samples for clip in clips] if setting.history else None,
+        context="none" if setting.context == "none" else "overlap",
+        history=[clip.samples for clip in clips] if setting.context == "recording" else None,
     )  # fmt: skip
 
 
@@ -132,15 +155,35 @@ def joints(clip: Clip, limit: int = LIMIT) -> list[int]:
     return [frame.start + frame.overlap for frame in frames]
 
 
-def joint_ranks(x: NDArray, joints: list[int], seed: int) -> dict[str, float]:
-    """Mean rank of the change at the joints of a signal, minus that at random places."""
+def joint_ranks(x: NDArray, joints: list[int]) -> dict[str, float]:
+    """Mean rank of the change at the joints of a signal among its neighbours, by measure."""
     margin = 6 * RATE // 100  # what a rank needs on both sides
-    joints, found = [j for j in joints if margin <= j <= len(x) - margin], {}
-    for measure in ("difference", "residual", "flux"):
-        at = seams.seam_ranks(x, joints, RATE, measure)
-        elsewhere = seams.random_ranks(x, 10 * len(joints), RATE, measure, rng=seed)
-        found[measure] = float(np.mean(at) - np.mean(elsewhere))
-    return found
+    inner = [j for j in joints if margin <= j <= len(x) - margin]
+    measures = ("difference", "residual", "flux")
+    return {k: float(np.mean(seams.seam_ranks(x, inner, RATE, k))) for k in measures}
+
+
+def stepped(x: NDArray, joints: list[int], step: float = 0.02) -> NDArray:
+    """Return a signal with a step up and down at its joints in turn: what a click would be."""
+    place = np.searchsorted(joints, np.arange(len(x)), side="right")
+    return x + step * (place % 2)
+
+
+def distances(several: Sequence[NDArray], x0: NDArray) -> dict[str, float]:
+    """Log-spectral distances of utterances of one text: mean to the recording, and mean of the pairs.
+
+    All spectra end at the same floor, 80 dB below the recording's loudest place, so that the first minus half
+    of the second is an energy score: a mean over time of Euclidean distances is of negative type.
+    """
+    stft = ShortTimeFFT(hann(WINDOW), hop=WINDOW // 4, fs=RATE)
+    moduli = [np.abs(stft.stft(x)) for x in (x0, *several)]
+    levels = [20.0 * np.log10(np.maximum(m, 1e-4 * moduli[0].max())) for m in moduli]
+
+    def distance(a: NDArray, b: NDArray) -> float:
+        return float(np.sqrt(np.mean((a - b) ** 2, axis=0)).mean())
+
+    to = float(np.mean([distance(level, levels[0]) for level in levels[1:]]))
+    return {"to_recording": to, "apart": voice.pairwise(distance, levels[1:])}
 
 
 def without_text(net: Any, length_ms: int, overlap_ms: int, seeds: list[int]) -> NDArray:

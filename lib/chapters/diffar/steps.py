@@ -89,8 +89,11 @@ class Heard(NamedTuple):
 
 
 def corpus(split: str, n: int, pitches: tuple[int, int] = PITCHES) -> list[Clip]:
-    """Sentences of a split, spoken low and high in turn; n is even."""
-    parts = [aligned.synthetic(split, n // 2, f0=(f0, f0), seed=f0) for f0 in pitches]
+    """Sentences of a split, spoken low and high in turn; n is even. The texts do not hang on the pitches."""
+    parts = [
+        aligned.synthetic(split, n // 2, f0=(f0, f0), seed=seed)
+        for f0, seed in zip(pitches, PITCHES, strict=True)
+    ]
     return [clip for pair in zip(*parts, strict=True) for clip in pair]
 
 

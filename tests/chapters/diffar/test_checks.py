@@ -8,6 +8,8 @@ import torch
 
 from chapters.diffar import checks
 from chapters.diffar.checks import FRAME, LEVELS, A, MarkovNet
+from chapters.diffar.steps import ALPHA_BAR
+from diffbook.datasets.aligned import Clip
 from diffbook.nets.diffar import DiffAR, MultiKernel
 
 torch.set_num_threads(1)
@@ -52,6 +54,72 @@ def test_signals_of_the_exact_network_have_the_covariance_of_the_source(overlap)
     assert abs(joint) < 0.16
     inside = np.corrcoef(alone[:, FRAME - 2], alone[:, FRAME - 1])[0, 1]
     assert inside == pytest.approx(A, abs=0.035)
+
+
+def test_the_chain_lacks_the_information_of_the_far_past():
+    source = covariance(20)
+    chain, lost = checks.chain(source, 6, 1)
+    np.testing.assert_allclose(
+        chain, source, atol=1e-12
+    )  # a source of first order is its own chain
+    np.testing.assert_allclose(lost, 0.0, atol=1e-12)
+    remembers = checks.recursion(1.6, -0.8, 17)
+    chain, lost = checks.chain(remembers, 6, 1)
+    joints = [6, 11, 16]  # the first new samples
+    np.testing.assert_allclose(lost, -0.5 * np.log(1 - 0.8**2), rtol=1e-9)
+    assert checks.kl(remembers, chain) == pytest.approx(lost.sum(), rel=1e-9)
+    rho = 1.6 / 1.8
+    for j in joints:
+        assert chain[j - 2, j] == pytest.approx(rho**2, rel=1e-9)  # as if of first order
+        assert remembers[j - 2, j] == pytest.approx(1.6 * rho - 0.8)
+    # Frames that share nothing are independent; two known samples are enough for two remembered.
+    assert np.all(checks.chain(remembers, 6, 2)[1] < 1e-9)
+
+
+def test_the_divergence_of_gaussians_is_that_of_torch():
+    rng = np.random.default_rng(0)
+    q, p = (m @ m.T + np.eye(4) for m in rng.standard_normal((2, 4, 4)))
+    laws = [torch.distributions.MultivariateNormal(torch.zeros(4), torch.tensor(m)) for m in (q, p)]
+    expected = torch.distributions.kl_divergence(*laws)
+    assert checks.kl(q, p) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_recursion_has_the_covariance_of_its_signal():
+    rng, x = np.random.default_rng(1), np.zeros((4000, 60))
+    e = rng.standard_normal(x.shape)
+    for t in range(2, 60):
+        x[:, t] = 1.6 * x[:, t - 1] - 0.8 * x[:, t - 2] + e[:, t]
+    found = np.corrcoef(x[:, -8:].T)
+    np.testing.assert_allclose(found, checks.recursion(1.6, -0.8, 8), atol=0.06)
+
+
+def test_the_pitch_is_guessed_where_energy_betrays_it_and_only_there():
+    def clip(f0, loud, seed):
+        places = 100 * np.arange(4)[:, None] + np.array([0, 100])
+        x = loud * np.random.default_rng(seed).standard_normal(400)
+        return Clip(x.astype(np.float32), ("a", "b", "a", "b"), places, 8000, f0=f0)
+
+    def clips(louds, start):
+        return [clip(f0, loud, start + k) for k in range(10) for f0, loud in louds]
+
+    told, hidden = ((125.0, 0.1), (250.0, 0.3)), ((125.0, 0.1), (250.0, 0.1))
+    assert checks.pitch_guessed(clips(told, 0), clips(told, 100)) == 1.0
+    assert (
+        checks.pitch_guessed(clips(hidden, 0), clips(hidden, 100)) == 0.5
+    )  # equal laws but for noise
+
+
+def test_the_wiener_filter_s_error_is_that_of_samples():
+    lam, rng = np.array([0.5, 0.01, 0.1]), np.random.default_rng(0)
+    x0 = rng.standard_normal((20_000, 3)) * np.sqrt(lam)
+    found = []
+    for level in ALPHA_BAR:
+        eps = rng.standard_normal(x0.shape)
+        x = np.sqrt(level) * x0 + np.sqrt(1 - level) * eps
+        error = eps - np.sqrt(1 - level) * x / (level * lam + 1 - level)
+        # One sample of a stationary signal holds all modes alike.
+        found.append(np.abs(error.sum(1) / np.sqrt(3)).mean())
+    assert checks.wiener(lam) == pytest.approx(np.mean(found), rel=0.01)
 
 
 def test_seeds_of_markov_signals_do_not_overlap():

@@ -118,7 +118,7 @@ def test_the_network_has_its_parts_inside_the_panels():
     left, right = fig.axes
     words = [t.get_text() for ax in fig.axes for t in ax.texts]
     for part in ("noisy frame $x_s$", "noise $\\epsilon_\\theta$", "layer $N$", "phone", "energy",
-                 "overlap $Hx^{l-1}$", "skip $k$"):  # fmt: skip
+                 "$Hx^{l-1}$", "skip $k$"):  # fmt: skip
         assert part in words
     assert words.count("MRB") == 4
     assert len(left.patches) == 5 and len(right.patches) == 7

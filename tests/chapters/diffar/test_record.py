@@ -10,9 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from chapters.diffar import auxiliary, record, speaking, training
-from chapters.diffar.record import BASE, SEEDS, Study
+from chapters.diffar.record import BASE, QUICK, SEEDS, Study
+from chapters.diffar.speaking import Setting
 from chapters.diffar.steps import LIMIT, RATE, TOLD, Recipe
-from diffbook.datasets.aligned import Clip
+from diffbook.datasets.aligned import SILENCE, Clip
 from diffbook.nets.store import read_tensors
 from press import paths
 from press.records import write
@@ -95,20 +96,20 @@ def test_a_study_is_read_as_it_was_written(home):
 def test_settings_come_once_each_and_those_that_are_compared_are_there():
     found = list(record.settings())
     assert len(set(found)) == len(found) == len({cell_name(*one) for one in found})
-    assert all(setting.told in TOLD and not setting.history for setting, _ in found)
+    assert all(setting.told in TOLD and setting.context != "recording" for setting, _ in found)
     assert {seed for _, seed in found} == set(SEEDS)
     for told in ("+P", "base", "-E"):  # what the conditions are worth
         assert {(BASE._replace(told=told), seed) for seed in SEEDS} <= set(found)
-    for told, seed in product(("+P", "base"), SEEDS):  # what the overlap is worth
-        assert (BASE._replace(told=told, limit=0), seed) in found
-    for limit, seed in product((0, 250, 500, 1000, LIMIT), SEEDS):
-        assert (BASE._replace(limit=limit), seed) in found
-    for S, seed in product((5, 10, 20), SEEDS):  # what steps are worth
-        for sampler in ("ddim", "spectral"):
+    for told, seed in product(("+P", "-E"), SEEDS):  # what the overlap is worth
+        assert (BASE._replace(told=told, context="none"), seed) in found
+    for limit, seed in product((0, 250, 1000, LIMIT), SEEDS):
+        assert (QUICK._replace(limit=limit), seed) in found
+    for S, seed in product((10, 20), SEEDS):  # what steps are worth
+        for sampler in ("ddim", "spectral", "even", "ddpm"):
             assert (BASE._replace(sampler=sampler, S=S), seed) in found
     assert (BASE._replace(S=200), 0) in found
     for limit, S in product(record.LIMITS, record.COUNTS):  # what a reader can hear
-        assert (BASE._replace(sampler="spectral", S=S, limit=limit), 0) in found
+        assert (QUICK._replace(S=S, limit=limit), 0) in found
 
 
 def cell_name(setting, seed):
@@ -117,7 +118,9 @@ def cell_name(setting, seed):
 
 def test_every_setting_has_levels_within_those_of_training():
     for setting, _ in record.settings():
-        assert len(speaking.levels(setting.sampler, setting.S)) == setting.S + 1
+        # Even steps of the logarithm are finer than the levels of training at the clean end.
+        merged = int(setting.sampler == "even" and setting.S == 20)
+        assert len(speaking.levels(setting.sampler, setting.S)) == setting.S + 1 - merged
 
 
 def test_sentences_are_of_the_test_and_long_texts_of_others(monkeypatch):
@@ -130,6 +133,8 @@ def test_sentences_are_of_the_test_and_long_texts_of_others(monkeypatch):
     assert [{one.f0 for one in text} for text in texts] == [{125}, {250}]
     every = [*clips, *texts[0], *texts[1]]
     assert len({one.phones for one in every}) == len(every)
+    pauses = [[one.phones[0] == SILENCE, one.phones[-1] == SILENCE] for one in texts[0]]
+    assert pauses == [[True, False], [False, False]]
 
 
 def test_every_text_is_spoken_at_one_pitch(monkeypatch):
@@ -137,6 +142,7 @@ def test_every_text_is_spoken_at_one_pitch(monkeypatch):
         def __init__(self, i):
             self.i, self.f0 = i, (125, 250)[i % 2]
 
+    monkeypatch.setattr(speaking, "cut", lambda one, first, last: one)
     asked = []
     monkeypatch.setattr(
         record, "corpus", lambda split, n: asked.append(split) or list(map(Some, range(n)))
@@ -166,7 +172,9 @@ def said(home, monkeypatch):
 
     def say(net, clips, setting, seeds, scripts=None):
         calls.append((net, tuple(len(c.samples) for c in clips), setting, tuple(seeds), scripts))
-        loud = 0.1 + setting.S / 1e4 + (0.1 if setting.limit == 0 else 0.0)
+        loud = (
+            0.1 + setting.S / 1e4 + (0.1 if setting.limit == 0 or setting.context == "none" else 0)
+        )
         sizes = [len(c.samples) for c in clips] if scripts is None else [s.total for s in scripts]
         return [
             loud * np.random.default_rng(seed).standard_normal(size).astype(np.float32).clip(-8, 8)
@@ -199,7 +207,7 @@ def test_what_was_said_is_kept_in_16_bits_and_read(said, home):
         ("sampler", "ddim"),
         ("S", 10),
         ("limit", 0),
-        ("history", True),
+        ("context", "recording"),
     ):
         before = len(said)
         record.cell("net", BASE._replace(**{field: value}), 2)
@@ -230,9 +238,12 @@ def scored(monkeypatch):
         speaking, "spread_of", lambda w: {"n": len(w), "mcd": float(np.std(w[0])), "cents": np.nan}
     )
     monkeypatch.setattr(
-        speaking, "joint_ranks", lambda x, joints, seed: {"flux": len(joints) + float(np.std(x))}
+        speaking, "joint_ranks", lambda x, joints: {"flux": len(joints) + float(np.std(x))}
     )
-    monkeypatch.setattr(speaking, "joints", lambda one, limit: [limit] * (1 if limit else 3))
+    monkeypatch.setattr(speaking, "joints", lambda one: [1000, 2000, 3000])
+    monkeypatch.setattr(
+        speaking, "distances", lambda w, x0: {"to_recording": len(w), "apart": float(np.std(x0))}
+    )
 
     def hear(ears, waves):
         assert ears == "ears"
@@ -250,16 +261,28 @@ def test_the_tables_of_what_is_said(said, scored, home):
         found = study.select(**setting._asdict(), seed=seed)
         assert [r["clip"] for r in found] == [0, 1]
         assert [(r["errors"], r["phones"]) for r in found] == [(0, 2), (2, 4)]
-        loud = 0.1 + setting.S / 1e4 + (0.1 if setting.limit == 0 else 0.0)
+        loud = (
+            0.1 + setting.S / 1e4 + (0.1 if setting.limit == 0 or setting.context == "none" else 0)
+        )
         assert found[0]["lsd"] == pytest.approx(loud, rel=0.05)
         assert found[0]["cents"] is None
         assert len(str(found[0]["lsd"])) <= 6
     assert study.error_rate().shape == (3, 2)
     pairs = {(r["told"], r["clip"]): r["n"] for r in tables["pairs"]}
     assert pairs == dict.fromkeys(product(("-E", "base", "+P"), (0, 1)), 3)
-    seams = {(r["limit"], r["seed"], r["clip"]): r["flux"] for r in tables["seams"]}
-    expected = {key: 1.105 if key[0] else 3.205 for key in product((0, LIMIT), SEEDS, (0, 1))}
+    seams = {(r["sound"], r["seed"], r["clip"]): r["flux"] for r in tables["seams"]}
+    level = {"generated": 0.105, "no past": 0.205, "recording": 0.1, "with a step": 0.1}
+    expected = {
+        (sound, seed, i): 3 + value
+        for sound, value in level.items()
+        for seed in (SEEDS if sound in ("generated", "no past") else (0,))
+        for i in (0, 1)
+    }
     assert seams == pytest.approx(expected, abs=0.02)
+    apart = [Setting(**{k: r[k] for k in Setting._fields}) for r in tables["apart"]]
+    several = {setting for setting, seed in every if seed > 0}
+    assert set(apart) == several and len(apart) == 2 * len(several)
+    assert study.energy_score() == pytest.approx([3 - 0.05, 3 - 0.05], abs=0.01)
     loud = {r["clip"]: r for r in tables["ceiling"]}
     assert [loud[i]["lsd"] for i in (0, 1)] == pytest.approx([0.1, 0.1], rel=0.05)
     assert [loud[i]["phones"] for i in (0, 1)] == [2, 4]
@@ -275,15 +298,19 @@ def test_long_texts_are_scored_by_sentence_with_both_contexts(said, scored, monk
         speaking, "score", lambda x, one, heard: seen.append((len(x), one)) or score(x, one, heard)
     )
     rows = record.long("net", "ears")
-    assert [(r["history"], r["text"], r["sentence"]) for r in rows] == list(
-        product((False, True), (0, 1), (0, 1))
+    assert [(r["context"], r["text"], r["sentence"]) for r in rows] == list(
+        product(("own", "recording"), (0, 1), (0, 1))
     )
     assert [call[1:4] for call in said] == [
-        ((10_000, 10_000), BASE._replace(history=h), (0, 1)) for h in (False, True)
+        ((10_000, 10_000), BASE._replace(context=c), (0, 1)) for c in ("own", "recording")
     ]
     assert [one for _, one in seen] == [*texts[0], *texts[1]] * 2
     assert all(size == len(one.samples) for size, one in seen)
     assert {r["cents"] for r in rows} == {None}
+    study = Study({}, {"long": rows})
+    np.testing.assert_allclose(study.by_sentence("errors", "own"), [[0, 50], [50, 0]])
+    loud = study.by_sentence("lsd", "recording")
+    assert loud.shape == (2, 2) and loud[1, 0] == rows[6]["lsd"]
 
 
 def test_the_front_end_is_measured_with_each_part_predicted(said, scored, monkeypatch):
@@ -300,7 +327,9 @@ def test_the_front_end_is_measured_with_each_part_predicted(said, scored, monkey
         product(auxiliary.PARTS, SEEDS, (0, 1))
     )
     assert asked == [part for part in auxiliary.PARTS for _ in range(len(SEEDS) * 2)]
-    assert all(call[2] == BASE and len(call[4]) == 2 for call in said)
+    assert all(call[2] == QUICK for call in said)
+    # Where nothing is predicted, it is what is said anyway.
+    assert [call[4] is None for call in said] == [True] * 3 + [False] * (len(said) - 3)
     assert {call[3] for call in said} == {(1000 * s, 1000 * s + 1) for s in SEEDS}
     assert [(r["errors"], r["phones"]) for r in rows[:2]] == [(0, 2), (2, 4)]
 
@@ -322,7 +351,28 @@ def test_speech_without_a_text_is_measured_for_the_three_frames_of_the_paper(sai
     assert all(0 < r["distance"] < 3 for r in rows)  # both are white here
 
 
+def test_timings_are_rows_by_column(home):
+    with pytest.raises(FileNotFoundError, match=r"benchmarks --only frames --out .*speed\.json"):
+        record.timings()
+    tables = [{"title": "a step", "columns": ["C", "ms"], "rows": [[16, 2.5], [32, 5.0]]}]
+    path = paths.study("diffar", "speed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"tables": tables}))
+    assert record.timings() == [[{"C": 16, "ms": 2.5}, {"C": 32, "ms": 5.0}]]
+
+
 # --- networks and the command --------------------------------------------------------------------
+
+
+def test_the_history_counts_the_crops_of_both_trainings(monkeypatch):
+    about = {
+        "recipe": {"batch": 16},
+        "earlier": [{"step": 10, "new": 3.0}, {"step": 20, "new": 2.0}],
+    }
+    about["history"] = [{"step": 5, "new": 1.0}]
+    monkeypatch.setattr(record, "network", lambda path: (None, about))
+    found = {crops: row["new"] for crops, row in record.history().items()}
+    assert found == {160: 3.0, 320: 2.0, 400: 1.0}
 
 
 def test_the_weights_are_among_the_book_s():
@@ -355,8 +405,13 @@ def test_the_command_trains_the_network_that_the_notebook_runs(tiny, home):
     assert found.exit_code == 0 and "made main" in found.output
     tensors, about = read_tensors(record.weights("main"))
     assert about["command"] == "python -m chapters.diffar.record main"
+    assert about["earlier"] == []  # of the first training; this one wrote nothing down
     assert about["recipe"] == json.loads(json.dumps(asdict(tiny)))
-    assert (about["seed"], about["after"]["recipe"]["name"], about["after"]["seed"]) == (1, "first", 0)
+    assert (about["seed"], about["after"]["recipe"]["name"], about["after"]["seed"]) == (
+        1,
+        "first",
+        0,
+    )
     first = training.start(record.FIRST, 0).model.state_dict()  # where the second training began
     assert all(torch.equal(tensors[k], v.half()) for k, v in first.items())
     assert {v.dtype for v in tensors.values()} == {torch.float16}
