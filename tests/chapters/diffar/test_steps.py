@@ -236,3 +236,9 @@ def test_the_trivial_error_is_that_of_the_guess_that_all_is_noise():
     ratio = ALPHA_BAR[-1] / (1 - ALPHA_BAR[-1])
     torch.testing.assert_close(steps.trivial(last), ratio**0.5 * b.x0.abs())
     assert float(ratio) == pytest.approx(0.1322 / 0.8678, rel=1e-3)
+
+
+def test_texts_do_not_hang_on_the_pitches():
+    usual, other = steps.corpus("test", 4), steps.corpus("test", 4, (110, 220))
+    assert [clip.phones for clip in usual] == [clip.phones for clip in other]
+    assert [clip.f0 for clip in other] == [110, 220, 110, 220]
