@@ -89,12 +89,6 @@ def _given(cov: NDArray, new: NDArray, known: NDArray) -> tuple[NDArray, NDArray
     return gain, cov[np.ix_(new, new)] - gain @ cov[np.ix_(known, new)]
 
 
-def kl(q: NDArray, p: NDArray) -> float:
-    """Kullback-Leibler divergence of N(0, q) from N(0, p) in nats."""
-    dets = [np.linalg.slogdet(m)[1] for m in (p, q)]
-    return float(0.5 * (np.trace(np.linalg.solve(p, q)) - len(q) + dets[0] - dets[1]))
-
-
 def recursion(a: float, b: float, n: int) -> NDArray:
     """Covariance of n samples of x_t = a x_{t-1} + b x_{t-2} + e_t at variance 1."""
     rho = [1.0, a / (1.0 - b)]

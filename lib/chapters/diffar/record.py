@@ -6,7 +6,7 @@
     python -m chapters.diffar.record front
     python -m chapters.diffar.record released
 
-`main` trains the network that speaks (two and a half hours on one core) and writes
+`main` trains the network that speaks (two and a quarter hours on one core) and writes
 `data/weights/diffar_main.safetensors`; `small` trains variants with three seeds each, `speech` lets the
 network say the test sentences in many ways and scores them, `front` trains the duration predictor with
 and without a fault, and `released` measures the authors' own audio, which must lie in `DIFFBOOK_DATA`
