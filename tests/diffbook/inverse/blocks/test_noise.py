@@ -206,10 +206,11 @@ def test_design_of_single_modes_is_that_of_frequencies(eta):
     prior, h = lorentzian(9), gaussian_transfer((9,), 1.2)
     blocks = bl.from_blur(prior, h, 0.2)
     found = bw.design_weights(blocks, AB, eta=eta)
-    # Where a search stops depends on the rounding of the machine: this one may go on from the other's end.
-    starts = {"of blocks": found.weights}
-    expected = design_weights(make_problem(prior, h, 0.2), AB, eta=eta, starts=starts)
-    assert found.objective == pytest.approx(expected.objective, rel=1e-4)
+    expected = design_weights(make_problem(prior, h, 0.2), AB, eta=eta)
+    assert found.objective <= expected.objective * (1 + 1e-4)
+    # With all the noise the search over frequencies stops early on some machines, 1.8e-4 above this one.
+    near = 1e-4 if eta < 1.0 else 1e-3
+    assert found.objective == pytest.approx(expected.objective, rel=near)
     assert found.objective < bw.best_normalised(blocks, AB, eta=eta)[1] * 0.99
 
 
