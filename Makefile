@@ -9,10 +9,18 @@ VENV   ?= .venv
 JOBS   ?= 2
 # FORCE=1 makes `make reproduce` redo chapters that are already done.
 FORCE  ?=
+# TORCH=cuda takes PyTorch's default build, which on Linux brings several gigabytes of CUDA libraries.
+TORCH  ?= cpu
+# Options of JupyterLab: make lab OPTIONS="--no-browser --port 8890".
+OPTIONS ?=
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+PIP   := $(BIN)/python -m pip --disable-pip-version-check
+CPU_BUILDS := https://download.pytorch.org/whl/cpu
 FORCE_FLAG := $(if $(filter-out 0,$(FORCE)),--force)
+# JupyterLab refuses to run as root, which is who one is in a container.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # A kernel called python3 in the user's home must not be taken for the project's.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -25,17 +33,23 @@ help:  ## show this list
 	@echo
 	@echo "  PYTHON=python3.12  interpreter for the environment     FORCE=1  redo finished chapters"
 	@echo "  JOBS=4             worker processes of the tests       DIFFBOOK_DATA=folder  local data sets"
+	@echo "  TORCH=cuda         PyTorch's build for NVIDIA GPUs     OPTIONS=\"--no-browser\"  for make lab"
 
 # The environment is made once and again whenever the lock changes.
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	@command -v '$(PYTHON)' >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "This book needs Python 3.11 or newer; '$(PYTHON)' is" \
-	         "$$($(PYTHON) --version 2>&1 || echo 'not there')." \
+	         "$$(command -v '$(PYTHON)' >/dev/null && $(PYTHON) --version 2>&1 || echo 'not there')." \
 	         "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Making the environment in $(VENV) (two to five minutes, once) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --requirement requirements.lock
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@[ '$(TORCH)' = cuda ] || [ "$$(uname -s)" != Linux ] || $(PIP) install -qq --no-deps --retries 0 \
+	    --index-url $(CPU_BUILDS) "$$(grep '^torch==' requirements.lock)" 2>/dev/null \
+	    || echo "PyTorch's CPU build is not to be had from $(CPU_BUILDS); taking the default build ..."
+	@$(PIP) install -qq --requirement requirements.lock && $(PIP) install -qq --no-deps --editable . || { \
+	    echo "The environment could not be made; pip's message stands above. Without a network pip says" \
+	         "'No matching distribution found'; a full disk, or a proxy, are the other usual causes" \
+	         "(README says how much it takes). The same command goes on from there." >&2; exit 1; }
 	@touch $@
 
 env: $(STAMP)  ## create or update the environment
@@ -44,7 +58,7 @@ reproduce: $(STAMP)  ## re-execute every chapter, check the claims, render the b
 	@$(BIN)/python -m press reproduce $(FORCE_FLAG)
 
 test: lint  ## run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder \
 	    --nbval --nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg" \
 	    --nbval-kernel-startup-timeout 600 --nbval-cell-timeout 3600 tests notebooks
 
@@ -56,8 +70,8 @@ book: $(STAMP)  ## render the committed notebooks without executing them
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "Start page: $(CURDIR)/_build/html/index.html"
 
-lab: $(STAMP)  ## open JupyterLab in the folder of the chapters
-	$(BIN)/jupyter lab notebooks
+lab: $(STAMP)  ## open JupyterLab in the folder of the chapters (OPTIONS="--no-browser")
+	$(BIN)/jupyter lab $(AS_ROOT) $(OPTIONS) notebooks
 
 lock:  ## write requirements.lock anew from requirements.in
 	rm -rf _build/lock && $(PYTHON) -m venv _build/lock
