@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -59,10 +60,15 @@ def test_every_public_name_is_documented_where_it_was_made(package):
             assert value.__doc__, f"{package}.{name} has no docstring"
 
 
-def test_quick_start_prints_what_the_page_says():
-    text = (ROOT / "book" / "reference" / "index.md").read_text("utf-8")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_example_prints_what_the_page_says(page, tmp_path):
+    text = page.read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
     (output,) = re.findall(r"```text\n(.*?)```", text, re.S)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env={**os.environ, "MPLBACKEND": "agg"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == output
