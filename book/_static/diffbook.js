@@ -110,7 +110,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
 // Who only reads may put all code away; the choice holds for the next page.
 document.addEventListener("DOMContentLoaded", () => {
-  const title = document.querySelector("main h1");
+  const title = document.querySelector("main article h1");
   if (!title || !document.querySelector("main .cell_input")) return;
   const button = document.createElement("button");
   button.type = "button";

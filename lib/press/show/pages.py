@@ -131,7 +131,7 @@ def scoreboard() -> str:
     book = claims.load_book()
     runs = {slug: manifests.of_chapter(slug) for slug in book}
     recorded = runs_table(book, [run for found in runs.values() for run in found])
-    parts = [INTRODUCTION, "## Recorded runs", _raw(recorded)]
+    parts = [INTRODUCTION]
     for caption, slugs in paths.contents().items():
         parts.append(f"## {caption}")
         for slug in (slug for slug in slugs if slug in book):
@@ -140,6 +140,7 @@ def scoreboard() -> str:
             if len(paths.pages_of(slug)) > 1:
                 parts.append(f"The chapter with its appendix: {tally(slug)}.")
             parts.append(_raw(claims_table(slug, book[slug], runs[slug])))
+    parts += ["## Recorded runs", _raw(recorded)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -154,7 +155,8 @@ def whole_tally() -> str:
     """Verdicts of the whole book, in a sentence."""
     pages = [judged(slug, manifests.recorded(slug, "laptop")) for slug in claims.load_book()]
     count = sum(len(document["claims"]) for document, _ in pages)
-    return f"**{count} claims** were examined: {rule.total(pages)}."
+    found = rule.total(pages).replace("the paper's", "the papers'")
+    return f"**{count} claims** were examined: {found}."
 
 
 def _lists() -> Iterator[tuple[dict[str, Any], list[Path]]]:
