@@ -151,9 +151,7 @@ def _execute(plan: plans.Plan, force: bool) -> None:
     where = paths.relative(plan.folder)
     spent = "finished earlier" if done.skipped else f"{done.manifest['wall_s']:.0f} s"
     click.echo(f"{plan.chapter} ({plan.profile}): {spent}, kept in {where}")
-    click.echo(
-        f"claims: {rule.tally(claims.load(plan.chapter), manifests.metrics_of(done.manifest))}"
-    )
+    click.echo(f"claims: {rule.tally(*manifests.judged(plan.chapter, done.manifest))}")
 
 
 def _record(plan: plans.Plan) -> None:
@@ -186,9 +184,8 @@ def claims_(chapter: str | None, check: bool) -> None:
         names = paths.pages_of(parameters.known_chapter(chapter))
     book = claims.load_book()
     for name in names:
-        document = book[name] if name in book else claims.load(name)
         for manifest in manifests.of_chapter(name) or [None]:
-            _print_claims(document, manifest)
+            _print_claims(name, manifest)
         if name != paths.chapter_of(name):
             both = paths.chapter_of(name)
             click.echo(f"{both} and {name} (laptop): {pages.tally(both)}")
@@ -196,13 +193,13 @@ def claims_(chapter: str | None, check: bool) -> None:
         _check(names, book)
 
 
-def _print_claims(document: dict[str, Any], manifest: dict[str, Any] | None) -> None:
-    metrics = manifests.metrics_of(manifest)
+def _print_claims(chapter: str, manifest: dict[str, Any] | None) -> None:
+    document, metrics = manifests.judged(chapter, manifest)
     judged = rule.verdicts(document, metrics)
     run = "no recorded run"
     if manifest is not None:
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
-    click.echo(f"{document['chapter']} ({run}): {rule.tally(document, metrics)}")
+    click.echo(f"{chapter} ({run}): {rule.tally(document, metrics)}")
     for claim in document["claims"]:
         measured = verdicts.measured_text(claim, metrics, exact=True)
         click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {measured}")
@@ -227,7 +224,7 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
             except ValueError as error:
                 faults.append(str(error))
                 continue
-            fresh = claims.verdicts(name, manifests.metrics_of(manifest))
+            fresh = rule.verdicts(*manifests.judged(name, manifest))
             faults += reproduce.compare(name, profile, fresh)
     if faults:
         _fail(1, "\n  ".join(["claims:", *faults]))

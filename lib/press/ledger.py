@@ -26,15 +26,22 @@ class Ledger:
     """The metrics of one chapter while it runs, and the verdicts they give.
 
     `device` says in words what computed the numbers and goes to the manifest; default: the GPU that
-    PyTorch uses, if the chapter has loaded it and there is one.
+    PyTorch uses, if the chapter has loaded it and there is one. `parameters` are the run's values of
+    those parameters that the claims name; ValueError for one that is missing or unknown.
 
-    >>> ledger = Ledger("spectral", profile="laptop")  # doctest: +SKIP
+    >>> ledger = Ledger("spectral", profile="laptop", n_starts=30)  # doctest: +SKIP
     >>> ledger.record("denoiser_forms", 3e-15, unit="rel.")  # doctest: +SKIP
     >>> ledger.check("spectral-01")  # doctest: +SKIP
     """
 
-    def __init__(self, chapter: str, profile: str = "laptop", device: str | None = None):
-        self.document = load(chapter)
+    def __init__(
+        self,
+        chapter: str,
+        profile: str = "laptop",
+        device: str | None = None,
+        **parameters: Any,
+    ):
+        self.document = load(chapter, parameters)
         self.chapter, self.profile, self.device = chapter, profile, device
         self.metrics: dict[str, Metric] = {}
 
@@ -47,9 +54,11 @@ class Ledger:
         n: int | None = None,
         unit: str | None = None,
         note: str | None = None,
+        converged: bool = True,
     ) -> None:
         """Record one metric; recording a name again replaces it. See `Metric`."""
-        self.metrics[name] = rule.make_metric(name, value, ci, n, unit=unit, note=note)
+        more = {"unit": unit, "note": note, "converged": converged}
+        self.metrics[name] = rule.make_metric(name, value, ci, n, **more)
 
     def claim(self, identifier: str) -> dict[str, Any]:
         """Return the claim called `identifier`; ValueError naming the nearest if there is none."""

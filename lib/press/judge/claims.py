@@ -8,6 +8,7 @@ machine and nothing is lost.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from press import paths
 from press.documents import nearest, read_yaml, validate
 from press.judge import rule
+
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 def _check_conditions(claim: Mapping[str, Any], where: str) -> None:
@@ -73,13 +76,77 @@ def _with_paper(document: dict[str, Any], where: str) -> dict[str, Any]:
     return {**document, "paper": load(named)["paper"]}
 
 
-def load(chapter: str) -> dict[str, Any]:
-    """Facts and claims of one chapter's paper, checked; ValueError if there is no such file or it breaks a rule."""
+def load(chapter: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Facts and claims of one chapter's paper, as a run with these parameters judges them.
+
+    Names of parameters in braces are filled in; a claim that such a run is too small for says so under
+    ``untried``. Without parameters: as a run at `laptop`. ValueError if there is no such file, it breaks a
+    rule, or a parameter is unknown, or missing though a claim names it.
+    """
     path = paths.claims(chapter)
     if not path.is_file():
         known = [slug for slug in paths.chapters() if paths.claims(slug).is_file()]
         raise ValueError(f"chapter: {chapter!r} has no claims file; {nearest(chapter, known)}")
-    return load_file(path)
+    document, known = load_file(path), _profile(chapter, "laptop")
+    values = known if parameters is None else parameters
+    for name in values:
+        if name not in known:
+            raise ValueError(f"parameter: got {name!r}; {nearest(name, known)}")
+    claims = [_at(claim, chapter, known, values) for claim in document["claims"]]
+    return {**document, "claims": claims}
+
+
+def _profile(chapter: str, name: str) -> dict[str, Any]:
+    path = paths.profile(chapter, name)
+    return read_yaml(path) if path.is_file() else {}
+
+
+def _at(
+    claim: Mapping[str, Any], chapter: str, known: Mapping[str, Any], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One claim as a run judges it that has these values of the chapter's known parameters."""
+    where = f"data/{chapter}/claims.yaml: claim {claim['id']}"
+
+    def value(name: str) -> Any:
+        if name not in values:
+            raise ValueError(f"{where} names the parameter {name}: give the ledger its value")
+        return values[name]
+
+    def words(match: re.Match[str]) -> str:
+        return in_words(value(match[1])) if match[1] in known else match[0]
+
+    texts = {name: claim[name] for name in ("statement", "scale", "reason") if name in claim}
+    found = {**claim, **{k: _PLACEHOLDER.sub(words, text) for k, text in texts.items()}}
+    if "needs" in claim:
+        profile = claim["judged_from"]
+        wanted = _profile(chapter, profile)
+        unknown = [name for name in claim["needs"] if name not in wanted]
+        if unknown:
+            raise ValueError(f"{where}: needs: data/{chapter}/{profile}.yaml has no {unknown[0]}")
+        short = [
+            f"{name} is {in_words(value(name))}, {in_words(wanted[name])} needed"
+            for name in claim["needs"]
+            if not _is_enough(value(name), wanted[name])
+        ]
+        if short:
+            found["untried"] = (
+                f"not tried at this size: judged from `{profile}` on ({'; '.join(short)})"
+            )
+    return found
+
+
+def in_words(value: Any) -> str:
+    """Value of a parameter as it stands in a sentence."""
+    if isinstance(value, list):
+        return ", ".join(map(in_words, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _is_enough(value: Any, wanted: Any) -> bool:
+    """Whether a run with a parameter of this value is at least as large as one with the wanted value."""
+    if isinstance(wanted, list):
+        return set(wanted) <= set(value)
+    return value == wanted if isinstance(wanted, bool | str) else value >= wanted
 
 
 def load_book() -> dict[str, dict[str, Any]]:
@@ -97,6 +164,8 @@ def load_book() -> dict[str, dict[str, Any]]:
     return book
 
 
-def verdicts(chapter: str, metrics: Mapping[str, rule.Metric]) -> dict[str, str]:
-    """Verdict of every claim of `chapter`, by claim id."""
-    return rule.verdicts(load(chapter), metrics)
+def verdicts(
+    chapter: str, metrics: Mapping[str, rule.Metric], parameters: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Verdict of every claim of `chapter`, by claim id, in a run with these parameters; see `load`."""
+    return rule.verdicts(load(chapter, parameters), metrics)

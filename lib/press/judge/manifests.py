@@ -167,6 +167,12 @@ def of_chapter(slug: str) -> list[dict[str, Any]]:
     return [recorded(slug, profile) for profile in found]
 
 
+def judged(slug: str, manifest: Mapping[str, Any] | None) -> tuple[dict, dict[str, rule.Metric]]:
+    """Claims of a chapter as a run judges them, and what it measured; at `laptop`, and nothing, for None."""
+    parameters = manifest["parameters"] if manifest else None
+    return claims.load(slug, parameters), metrics_of(manifest)
+
+
 def metrics_of(manifest: Mapping[str, Any] | None) -> dict[str, rule.Metric]:
     """Metrics of a manifest by name; none where there is no manifest."""
     entries = manifest["metrics"] if manifest else []

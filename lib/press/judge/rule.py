@@ -19,7 +19,8 @@ class Metric:
     """One measured number.
 
     The value is finite; it may have a confidence interval (95 % unless `note` says otherwise), the
-    number `n` of independent repetitions behind it, a unit, and a note for the reader.
+    number `n` of independent repetitions behind it, a unit, and a note for the reader. What comes
+    from an optimisation that has not `converged` refutes nothing.
     """
 
     name: str
@@ -28,10 +29,12 @@ class Metric:
     n: int | None = None
     unit: str | None = None
     note: str | None = None
+    converged: bool = True
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain dictionary, ready for JSON."""
-        return {**asdict(self), "ci": None if self.ci is None else list(self.ci)}
+        """Plain dictionary, ready for JSON; `converged` stands there where it is false."""
+        found = {**asdict(self), "ci": None if self.ci is None else list(self.ci)}
+        return {k: v for k, v in found.items() if k != "converged" or not v}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Metric":
@@ -50,7 +53,8 @@ def condition_verdict(condition: Mapping[str, Any], metric: Metric | None) -> st
     """Verdict of one condition: ``holds``, ``partly``, ``fails`` or ``missing``.
 
     It holds if the value satisfies it and, where the metric has a confidence interval, both ends
-    do; partly if only the value does, or the looser threshold ``partly`` is met.
+    do; partly if only the value does, or the looser threshold ``partly`` is met. A value that has not
+    converged can fail nothing: it counts as missing.
     """
     if metric is None:
         return "missing"
@@ -59,11 +63,13 @@ def condition_verdict(condition: Mapping[str, Any], metric: Metric | None) -> st
         return "holds" if all(satisfies(end, op, bound) for end in metric.ci or ()) else "partly"
     if "partly" in condition and satisfies(metric.value, op, condition["partly"]):
         return "partly"
-    return "fails"
+    return "fails" if metric.converged else "missing"
 
 
 def claim_verdict(claim: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
-    """Verdict of a claim from its conditions, one of `VERDICTS`."""
+    """Verdict of a claim from its conditions, one of `VERDICTS`; not tried where the run is too small."""
+    if claim.get("untried"):
+        return NOT_TRIED
     found = [condition_verdict(c, metrics.get(c["metric"])) for c in claim["conditions"]]
     if all(verdict == "holds" for verdict in found):
         return REPRODUCED
@@ -120,7 +126,14 @@ def _number(name: str, value: Any) -> float | int:
     return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
-def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **more: Any) -> Metric:
+def make_metric(
+    name: str,
+    value: Any,
+    ci: Any = None,
+    n: int | None = None,
+    converged: bool = True,
+    **more: Any,
+) -> Metric:
     """Build a `Metric` from numbers, 0-d arrays or tensors.
 
     ValueError if one is not finite, the name is no identifier, the interval does not hold the value,
@@ -140,4 +153,4 @@ def make_metric(name: str, value: Any, ci: Any = None, n: int | None = None, **m
     for field, text in more.items():
         if not isinstance(text, str | None):
             raise ValueError(f"{name}: {field}: got {text!r}, expected text")
-    return Metric(name, value, ci, n, **more)
+    return Metric(name, value, ci, n, converged=bool(converged), **more)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from press import paths
-from press.judge import claims, manifests, rule
+from press.judge import manifests, rule
 from press.run import execution, plans
 from press.run.render import render
 
@@ -65,7 +65,7 @@ def reproduce(
     outcome = Outcome()
     for run in done:
         slug = run.plan.chapter
-        outcome.found[slug] = claims.verdicts(slug, manifests.metrics_of(run.manifest))
+        outcome.found[slug] = rule.verdicts(*manifests.judged(slug, run.manifest))
         outcome.worse += compare(slug, profile, outcome.found[slug])
     if book:
         say("rendering the book ...")
@@ -86,13 +86,11 @@ def _execute(
             if future.exception() is not None:
                 continue
             plan, run = waiting[future], future.result()
-            metrics = manifests.metrics_of(run.manifest)
             spent = time.monotonic() - started
             when = "finished earlier" if run.skipped else f"done after {spent:.0f} s"
             name = f"{plan.chapter} ({plan.profile})"
-            say(
-                f"[{count}/{len(todo)}] {name}: {when}; {rule.tally(claims.load(plan.chapter), metrics)}"
-            )
+            found = rule.tally(*manifests.judged(plan.chapter, run.manifest))
+            say(f"[{count}/{len(todo)}] {name}: {when}; {found}")
         return [future.result() for future in waiting]
     finally:
         # After an interruption nothing new starts; what ran has lost its kernel and ends.
@@ -101,8 +99,7 @@ def _execute(
 
 def compare(chapter: str, profile: str, found: dict[str, str]) -> list[str]:
     """Verdicts that are worse than those of the recorded manifest, one line each."""
-    metrics = manifests.metrics_of(manifests.recorded(chapter, profile))
     # Where nothing was recorded no claim was tried, and no verdict is worse than that.
-    recorded = claims.verdicts(chapter, metrics)
+    recorded = rule.verdicts(*manifests.judged(chapter, manifests.recorded(chapter, profile)))
     lost = rule.worse(recorded, found)
     return [f"{chapter} {name}: was {old}, is {new}" for name, (old, new) in lost.items()]

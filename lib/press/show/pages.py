@@ -10,7 +10,7 @@ from typing import Any
 from press import paths
 from press.documents import write_text
 from press.judge import claims, manifests, rule
-from press.judge.manifests import metrics_of
+from press.judge.manifests import judged
 from press.show.tables import DASH, Cell, Display, table
 from press.show.verdicts import measured_cell, reason_of, reported, verdict_cell, with_note
 
@@ -51,7 +51,7 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
         for manifest in [m for m in manifests if m["chapter"] == chapter]:
             texts = [
                 manifest["profile"],
-                rule.tally(document, metrics_of(manifest)),
+                rule.tally(*judged(chapter, manifest)),
                 f"{manifest['device']} ({manifest['cpu']}, {manifest['threads']})",
                 f"{manifest['wall_s']:.0f} s",
                 f"{manifest['date'][:10]}, {_commit(manifest)}",
@@ -61,10 +61,11 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
     return table("Recorded runs", head, rows)
 
 
-def _score_row(chapter: str, claim: Mapping[str, Any], manifest: Mapping[str, Any] | None) -> list:
-    metrics = metrics_of(manifest)
+def _score_row(
+    chapter: str, number: int, document: Mapping[str, Any], metrics: Mapping[str, Any], run: str
+) -> list:
+    claim = document["claims"][number]
     verdict = rule.claim_verdict(claim, metrics)
-    run = DASH if manifest is None else manifest["profile"]
     measured = with_note(measured_cell(claim, metrics, exact=True), f"{run}; {claim['scale']}")
     reason = reason_of(claim, verdict)
     return [
@@ -79,10 +80,15 @@ def claims_table(
     chapter: str, document: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]
 ) -> Display:
     """Every claim of a chapter, one row per recorded run that tried it."""
+    runs = [(*judged(chapter, manifest), manifest["profile"]) for manifest in manifests]
     rows = []
-    for claim in document["claims"]:
-        tried = [m for m in manifests if rule.claim_verdict(claim, metrics_of(m)) != rule.NOT_TRIED]
-        rows += [_score_row(chapter, claim, manifest) for manifest in tried or [None]]
+    for number in range(len(document["claims"])):
+        tried = [
+            (at, metrics, run)
+            for at, metrics, run in runs
+            if rule.claim_verdict(at["claims"][number], metrics) != rule.NOT_TRIED
+        ]
+        rows += [_score_row(chapter, number, *run) for run in tried or [(document, {}, DASH)]]
     head = (
         "Claim",
         "What is claimed, where",
@@ -116,8 +122,7 @@ def scoreboard() -> str:
 def tally(slug: str) -> str:
     """Verdicts of a chapter's runs at its own profile, page and appendix together, in words."""
     return rule.total(
-        (claims.load(page), metrics_of(manifests.recorded(page, "laptop")))
-        for page in paths.pages_of(slug)
+        judged(page, manifests.recorded(page, "laptop")) for page in paths.pages_of(slug)
     )
 
 

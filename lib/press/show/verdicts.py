@@ -53,7 +53,8 @@ def value_text(metric: Metric, condition: Mapping[str, Any]) -> str:
         text += f" [{digits(metric.ci[0], count)}, {digits(metric.ci[1], count)}]"
     unit = metric.unit or condition.get("unit")
     text += f" {unit}" if unit else ""
-    return text + (f" (n = {metric.n})" if metric.n is not None else "")
+    text += f" (n = {metric.n})" if metric.n is not None else ""
+    return text if metric.converged else f"{text} (not converged)"
 
 
 def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact: bool) -> str:
@@ -96,7 +97,7 @@ def reported(claim: Mapping[str, Any]) -> str:
 
 def reason_of(claim: Mapping[str, Any], verdict: str) -> str:
     """Why a claim is not reproduced; nothing where it is."""
-    return "" if verdict == REPRODUCED else claim.get("reason", "")
+    return "" if verdict == REPRODUCED else claim.get("untried") or claim.get("reason", "")
 
 
 def claim_line(claim: Mapping[str, Any], metrics: Mapping[str, Metric], metadata: dict) -> Display:

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 import sys
 import types
 
@@ -15,6 +16,7 @@ from press import paths
 from press.judge import claims, rule
 from press.judge.rule import Metric, claim_verdict, condition_verdict, make_metric
 from press.ledger import Ledger
+from press.show import verdicts
 
 
 def condition(op, value, **more):
@@ -212,7 +214,7 @@ def test_unknown_chapter_names_the_nearest(book):
 def test_claims_of_this_book_are_valid(root, monkeypatch):
     monkeypatch.setenv("DIFFBOOK_ROOT", str(root))
     book = claims.load_book()
-    assert set(book) == {path.stem for path in (root / "notebooks").rglob("*.ipynb")}
+    assert set(book) == {path.stem for path in (root / "notebooks").glob("*/*.ipynb")}
     for slug, document in book.items():
         assert all(
             claim["id"].startswith(f"{paths.chapter_of(slug)}-") for claim in document["claims"]
@@ -315,3 +317,95 @@ def test_the_last_device_counts(book):
         cells.append({"outputs": [{"data": data, "metadata": metadata}]})
     assert claims_ledger.collect_device({"cells": cells}) == "two"
     assert claims_ledger.collect_device({"cells": []}) == "cpu"
+
+
+# --- the size of a run ------------------------------------------------------------------------
+
+
+def sized(book, **more):
+    """Give the second claim of the demonstration a size."""
+
+    def change(document):
+        document["claims"][1].update(more)
+
+    edited(book, change)
+
+
+def test_numbers_in_words_come_from_the_run(book):
+    sized(book, statement="Of {n_draws} draws, $x^{n}$ and {scales}.", scale="{n_draws} draws")
+    claim = claims.load("demo", {"n_draws": 20000, "scales": [1, 5]})["claims"][1]
+    assert claim["statement"] == "Of 20,000 draws, $x^{n}$ and 1, 5."
+    assert claim["scale"] == "20,000 draws"
+    assert claims.load("demo")["claims"][1]["scale"] == "10 draws"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"n_draws": 10, "scales": [1, 2]}, ""),
+        ({"n_draws": 11, "scales": [1, 2, 3]}, ""),
+        ({"n_draws": 9, "scales": [1, 2]}, "n_draws is 9, 10 needed"),
+        ({"n_draws": 10, "scales": [1, 3]}, "scales is 1, 3, 1, 2 needed"),
+        ({"n_draws": 9, "scales": [1]}, "n_draws is 9, 10 needed; scales is 1, 1, 2 needed"),
+    ],
+)
+def test_a_claim_that_needs_a_size_is_not_tried_below_it(book, parameters, words):
+    sized(book, judged_from="laptop", needs=["n_draws", "scales"])
+    document = claims.load("demo", parameters)
+    failing = {name: Metric(name, 1e9) for name in ("forms", "mean", "spread")}
+    verdict = rule.verdicts(document, failing)["demo-02"]
+    claim = document["claims"][1]
+    if words:
+        expected = f"not tried at this size: judged from `laptop` on ({words})"
+        assert (verdict, claim["untried"]) == ("not tried", expected)
+        assert verdicts.reason_of(claim, verdict) == expected
+    else:
+        assert verdict == "partly"
+        assert "untried" not in claim
+
+
+def test_texts_and_switches_must_be_equal(book):
+    book.write_yaml("data/demo/real.yaml", {"profile": "real", "broken": True, "data": "real"})
+    book.edit_yaml("data/demo/laptop.yaml", data="embedded")
+    sized(book, judged_from="real", needs=["broken", "data"])
+    at = [
+        claims.load("demo", {"broken": broken, "data": data})["claims"][1].get("untried", "")
+        for broken, data in ((True, "real"), (False, "real"), (True, "embedded"))
+    ]
+    assert at[0] == ""
+    assert "broken is False, True needed" in at[1]
+    assert "data is embedded, real needed" in at[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "parameters", "words"),
+    [
+        ({"judged_from": "laptop"}, None, "'needs' is a dependency of 'judged_from'"),
+        ({"judged_from": "huge", "needs": ["n_draws"]}, None, "data/demo/huge.yaml has no n_draws"),
+        ({"judged_from": "laptop", "needs": ["n_drew"]}, None, "data/demo/laptop.yaml has no n_drew"),
+        ({"scale": "{n_draws} draws"}, {}, "names the parameter n_draws: give the ledger its value"),
+        ({}, {"n_drew": 1}, "parameter: got 'n_drew'; did you mean 'n_draws'"),
+    ],
+)  # fmt: skip
+def test_a_size_that_cannot_be_judged_is_refused(book, change, parameters, words):
+    sized(book, **change)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        claims.load("demo", parameters)
+
+
+def test_what_has_not_converged_refutes_nothing(book):
+    asked = condition("<=", 1.0, partly=2.0)
+    found = [
+        condition_verdict(asked, make_metric("m", value, converged=False))
+        for value in (1.0, 1.5, 5.0)
+    ]
+    assert found == ["holds", "partly", "missing"]
+    ledger = Ledger("demo")
+    ledger.record("forms", 5.0, converged=False)
+    assert ledger.verdict("demo-01") == "not tried"
+    assert "(not converged)" in ledger.check("demo-01").text
+    assert (
+        Metric.from_dict(json.loads(json.dumps(ledger.metrics["forms"].as_dict())))
+        == (ledger.metrics["forms"])
+    )
+    assert "converged" not in make_metric("m", 1.0).as_dict()
