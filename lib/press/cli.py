@@ -5,6 +5,8 @@ computed), 130 and 143 interrupted.
 """
 
 import contextlib
+import csv
+import json
 import os
 import sys
 from collections import Counter
@@ -13,10 +15,11 @@ from typing import Any
 
 import click
 
-from press import __version__, paths
+from press import __version__, documents, paths
 from press.judge import claims, manifests, rule
 from press.run import parameters, plans
-from press.show import pages, verdicts
+from press.show import compare, pages, verdicts
+from press.show.tables import plain
 
 
 def _fail(status: int, message: str) -> None:
@@ -41,6 +44,10 @@ class _Guarded(click.Group):
             _fail(1, f"{error}{log}")
         except ValueError as error:
             _fail(2, str(error))
+        except BrokenPipeError:
+            # Whoever read our output, such as `head`, has seen enough; nothing is left to be flushed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         except (render.BuildFailed, OSError) as error:
             # Also a read-only folder, a full disk, a file that is not there.
             _fail(1, str(error))
@@ -91,7 +98,13 @@ def _expected_time(chapter: str, profile: str) -> str:
 
 @main.command()
 @click.argument("chapter")
-@click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the run.")
+@click.option(
+    "--profile",
+    "-P",
+    default="laptop",
+    show_default=True,
+    help="Size of the run, or your own .yaml.",
+)
 @click.option(
     "--parameter",
     "-p",
@@ -104,6 +117,7 @@ def _expected_time(chapter: str, profile: str) -> str:
 @click.option("--dry-run", is_flag=True, help="Check the request and say what would run.")
 @click.option("--force", is_flag=True, help="Run again even if nothing changed.")
 @click.option("--record", is_flag=True, help="Then put the result under version control.")
+@click.option("--svg", is_flag=True, help="Keep figures as SVG as well, for `export`.")
 def run(
     chapter: str,
     profile: str,
@@ -111,8 +125,12 @@ def run(
     dry_run: bool,
     force: bool,
     record: bool,
+    svg: bool,
 ) -> None:
     """Run CHAPTER and keep the result in results/."""
+    if svg:
+        # Its kernel shows both kinds. What a finished run holds is not known without reading it.
+        os.environ["DIFFBOOK_SVG"], force = "1", True
     plan = _plan(chapter, profile, overrides)
     if record and plan.overrides:
         raise ValueError("--record: a run with overrides cannot be recorded; make it a profile")
@@ -201,8 +219,10 @@ def _print_claims(chapter: str, manifest: dict[str, Any] | None) -> None:
         run = f"{manifest['profile']}, {manifest['device']}, {manifest['date'][:10]}"
     click.echo(f"{chapter} ({run}): {rule.tally(document, metrics)}")
     for claim in document["claims"]:
+        verdict = judged[claim["id"]]
         measured = verdicts.measured_text(claim, metrics, exact=True)
-        click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {measured}")
+        click.echo(f"    {claim['id']}  {verdict:<14}  {plain(claim['statement'])}")
+        click.echo(f"        {claim.get('untried') or measured}")
 
 
 def _check(names: list[str], book: dict[str, Any]) -> None:
@@ -231,6 +251,98 @@ def _check(names: list[str], book: dict[str, Any]) -> None:
     click.echo("claims and manifests are valid; no fresh verdict is worse than the recorded one")
 
 
+_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+
+
+@main.command()
+@click.argument("chapter", required=False)
+@_format
+def runs(chapter: str | None, form: str) -> None:
+    """List finished runs, in results/ and recorded: what was set, when, how long, which verdicts."""
+    if chapter is not None:
+        parameters.known_chapter(chapter)
+    rows = []
+    for name, manifest in compare.finished(chapter).items():
+        tally = rule.tally(*manifests.judged(manifest["chapter"], manifest))
+        set_here = "; ".join(f"{k} {v}" for k, v in compare.settings(manifest).items())
+        rows.append([name, manifest["date"], f"{manifest['wall_s']:.0f}", set_here, tally])
+    _show(["run", "date", "seconds", "set", "verdicts"], rows, form)
+
+
+def _show(head: list[str], rows: list[list[str]], form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows], indent=1))
+    elif form == "csv":
+        csv.writer(sys.stdout, lineterminator="\n").writerows([head, *rows])
+    else:
+        for first, *rest in rows:
+            click.echo(first)
+            for name, text in zip(head[1:], rest, strict=True):
+                click.echo(f"    {name:<10} {text}")
+
+
+@main.command("compare")
+@click.argument("a")
+@click.argument("b", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also what does not differ.")
+@_format
+def compare_(a: str, b: str | None, everything: bool, form: str) -> None:
+    """Say in what run A differs from B [default: the recorded run of its chapter and profile].
+
+    A and B are names that `runs` shows, folders of runs, or manifests.
+    """
+    ours = compare.find(a)
+    slug = ours["chapter"]
+    recorded = manifests.recorded(slug, ours["profile"]) or manifests.recorded(slug, "laptop")
+    if b is None and recorded is None:
+        raise ValueError(f"compare: no run of {slug} is recorded; name a second run")
+    theirs = recorded if b is None else compare.find(b)
+    found = compare.compare(ours, theirs)
+    shown = [row for row in found if everything or row.differs]
+    if form != "table":
+        rows = [
+            [row.kind, row.name, compare.text_of(row.a), compare.text_of(row.b), str(row.differs)]
+            for row in shown
+        ]
+        _show(["kind", "name", "a", "b", "differs"], rows, form)
+        return
+    other = b or f"the recorded run at {theirs['profile']}"
+    click.echo(f"a: {a}\nb: {other}, {theirs['date'][:10]}")
+    for kind in dict.fromkeys(row.kind for row in found):
+        group = [row for row in found if row.kind == kind]
+        click.echo(f"{kind}s: {sum(row.differs for row in group)} of {len(group)} differ")
+        for row in [row for row in shown if row.kind == kind]:
+            first, second = compare.text_of(row.a), compare.text_of(row.b)
+            click.echo(f"    {row.name:<28} {first:<32} {second}")
+            if row.words:
+                click.echo(f"        {plain(row.words)}")
+
+
+@main.command()
+@click.argument("name", metavar="RUN")
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option("--figures", type=click.Choice(["png", "svg"]), default="png", show_default=True)
+@click.option("--tables", is_flag=True, help="Also the tables, as CSV.")
+@click.option("--force", is_flag=True, help="Take the place of a folder that is there.")
+def export(name: str, target: Path, figures: str, tables: bool, force: bool) -> None:
+    """Write the figures of the finished run RUN into a new folder, with an index of captions."""
+    from press.run.export import export
+
+    if target.exists() and not force:
+        raise ValueError(f"--to: {target} is there; name a new folder, or give --force")
+    folder = compare.folder(name)
+    if not (folder / "manifest.json").is_file():
+        raise ValueError(f"run: got {name!r}; {documents.nearest(name, compare.finished())}")
+    count = export(folder, target, figures, with_tables=tables)
+    click.echo(f"wrote {count} files and index.csv to {target}")
+
+
 @main.command("reproduce")
 @click.option("--force", is_flag=True, help="Redo what has finished.")
 @click.option("--profile", "-P", default="laptop", show_default=True, help="Size of the runs.")
@@ -246,7 +358,8 @@ def reproduce_(force: bool, profile: str, no_book: bool, jobs: int | None) -> No
     for chapter, judged in outcome.found.items():
         click.echo(f"\nclaims of {chapter}:")
         for claim in claims.load(chapter)["claims"]:
-            click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {claim['statement']}")
+            statement = plain(claim["statement"])
+            click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {statement}")
     if outcome.worse:
         click.echo("\nworse than recorded:", err=True)
         for line in outcome.worse:

@@ -8,6 +8,7 @@ same on a light and on a dark page.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -153,12 +154,21 @@ def use_style() -> None:
 def show_crisp(fig: Figure) -> None:
     """Let a notebook show figures through `crisp_png`; a hook of pyplot, run for every new figure.
 
-    The notebook's backend would win over a writer that is registered when pyplot is imported.
+    The notebook's backend would win over a writer that is registered when pyplot is imported. Where
+    the environment sets `DIFFBOOK_SVG`, figures are shown as SVG as well.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
         write = shell.display_formatter.formatters["image/png"]
         write.for_type(Figure, lambda f: (crisp_png(f), {"width": round(f.get_figwidth() * f.dpi)}))
+        if os.environ.get("DIFFBOOK_SVG"):
+            shell.display_formatter.formatters["image/svg+xml"].for_type(Figure, _svg)
+
+
+def _svg(fig: Figure) -> str:
+    buffer = io.StringIO()
+    fig.savefig(buffer, format="svg")
+    return buffer.getvalue()
 
 
 def crisp_png(fig: Figure, colours: int = 256) -> bytes:

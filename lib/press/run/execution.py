@@ -210,7 +210,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Copy of an executed notebook as it is committed: no trace of how it was run.
 
     The injected cell goes and counts are renumbered; times and papermill metadata go; the kernel
-    is ``python3``. Outputs stay as they are, with text that arrived in pieces joined.
+    is ``python3``. Outputs stay as they are, with text that arrived in pieces joined and without SVG.
     """
     copy = nbformat.from_dict(notebook)
     copy.cells = [c for c in copy.cells if "injected-parameters" not in c.metadata.get("tags", [])]
@@ -225,6 +225,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             cell.execution_count = count
             cell.outputs = _joined(cell.outputs)
             for output in cell.outputs:
+                output.get("data", {}).pop("image/svg+xml", None)
                 if output.output_type == "execute_result":
                     output.execution_count = count
     copy.metadata = nbformat.from_dict({"kernelspec": _KERNEL, "language_info": _LANGUAGE})
@@ -250,8 +251,11 @@ def record(plan: plans.Plan) -> list[Path]:
     finished, it is damaged, it has overrides, its sources have changed since (packages may differ: it
     may come from another machine), or the notebook breaks a rule of `guard`.
     """
-    if plan.overrides:
-        raise ValueError("record: a run with overrides cannot be recorded; make it a profile")
+    if plan.overrides or plan.profile not in parameters.profiles(plan.chapter):
+        raise ValueError(
+            "record: a run with overrides or of a profile of one's own cannot be recorded; make it a "
+            f"profile, data/{plan.chapter}/NAME.yaml"
+        )
     if not (plan.folder / "manifest.json").is_file():
         raise ValueError(f"record: no finished run in {paths.relative(plan.folder)}; run it first")
     manifest, notebook = plans.read_run(plan.folder)

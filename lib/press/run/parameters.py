@@ -4,7 +4,7 @@ The truth about parameters is the chapter's ``parameters`` cell: names, types an
 the ``laptop`` profile) are read from it by papermill, and each comment begins with the range or the
 choices::
 
-    profile = "laptop"  # {smoke, laptop, gpu} name of the profile
+    profile = "laptop"  # name of the profile
     seed = 0  # [0, 2147483647] random seed
     steps = [5, 10, 20]  # [1, 1000] numbers of steps
 
@@ -16,6 +16,7 @@ with `ValueError` before anything is computed.
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -178,13 +179,36 @@ def profiles(chapter: str) -> list[str]:
 
 
 def load_profile(chapter: str, profile: str) -> dict[str, Any]:
-    """Content of a profile; ValueError if there is none, it is no mapping, or it names another profile."""
-    if profile not in profiles(chapter):
-        raise ValueError(f"profile: got {profile!r}; {nearest(profile, profiles(chapter))}")
-    path = paths.profile(chapter, profile)
+    """Content of a profile, by its name, or by the path of a file of one's own that ends in ``.yaml``.
+
+    What such a file leaves out is as in `laptop`; its name is that of the file unless it says another.
+    ValueError if there is none, it is no mapping, or it has a name that it must not have.
+    """
+    own, known = is_own(profile), profiles(chapter)
+    if not own and profile not in known:
+        hint = f"{nearest(profile, known)}, or the path of a file that ends in .yaml"
+        raise ValueError(f"profile: got {profile!r}; {hint}")
+    path = Path(profile) if own else paths.profile(chapter, profile)
+    if own and not path.is_file():
+        raise ValueError(f"profile: got {profile!r}, expected a file that is there")
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected lines 'name: value', got {values!r}")
+    if own:
+        values = {"profile": path.stem, **values}
+        if values["profile"] in known or not re.fullmatch(
+            "[a-z][a-z0-9_]*", str(values["profile"])
+        ):
+            raise ValueError(
+                f"{path.name}: profile: got {values['profile']!r}, expected a name of its own in small "
+                f"letters, digits and _, none of {', '.join(known)}"
+            )
+        return {**load_profile(chapter, "laptop"), **values}
     if values.get("profile") != profile:
         raise ValueError(f"{path.name}: expected the line 'profile: {profile}'")
     return values
+
+
+def is_own(profile: str) -> bool:
+    """Whether a profile is a file of one's own."""
+    return profile.endswith(".yaml")

@@ -1,5 +1,6 @@
 """The plan of one run: a request that was checked, and what it depends on."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,14 @@ from nbformat import NotebookNode
 from press import documents, ledger, paths
 from press.documents import nearest
 from press.judge import manifests
-from press.run.parameters import check_value, load_profile, parameters, parse_value, source_file
+from press.run.parameters import (
+    check_value,
+    is_own,
+    load_profile,
+    parameters,
+    parse_value,
+    source_file,
+)
 from press.run.safety import recover
 
 
@@ -81,6 +89,18 @@ def read_run(folder: Path) -> tuple[dict[str, Any], NotebookNode]:
     return manifest, notebook
 
 
+def _label(profile: str, changed: Mapping[str, Any]) -> str:
+    """Name of a run's folder, which says what was set, or a hash of it where that would be long."""
+    words = [
+        f"{name}{'_'.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in sorted(changed.items())
+    ]
+    label = "-".join([profile, *words])
+    if re.fullmatch(r"[\w.-]{1,60}", label, re.ASCII):
+        return label
+    return f"{profile}-{documents.digest(repr(sorted(changed.items())))[:8]}"
+
+
 def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None) -> Plan:
     """Check a request and turn it into a plan; texts are read in the parameter's type.
 
@@ -89,14 +109,16 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     """
     known = parameters(chapter)
     values = load_profile(chapter, profile)
-    where = f"data/{chapter}/{profile}.yaml"
+    where = profile if is_own(profile) else f"data/{chapter}/{profile}.yaml"
+    # In a file of one's own, as on the command line, paths start from the working directory.
+    read, profile = parse_value if is_own(profile) else check_value, values["profile"]
     for name in values:
         if name not in known:
             raise ValueError(f"{where}: unknown parameter {name!r}; {nearest(name, known)}")
     missing = [name for name in known if name not in values]
     if missing:
         raise ValueError(f"{where}: missing parameters: {', '.join(missing)}")
-    values = {name: check_value(known[name], values[name]) for name in known}
+    values = {name: read(known[name], values[name]) for name in known}
     changed = {}
     for name, value in (overrides or {}).items():
         if name not in known:
@@ -106,8 +128,7 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
         value = parse_value(known[name], value)
         if value != values[name]:
             changed[name] = value
-    label = f"{profile}-{documents.digest(repr(sorted(changed.items())))[:8]}"
-    folder = paths.working() / chapter / (label if changed else profile)
+    folder = paths.working() / chapter / _label(profile, changed)
     values |= changed
     named = [source_file(known[name], value) for name, value in values.items() if known[name].base]
     inputs = manifests.inputs(chapter, values, [path for path in named if path])

@@ -83,6 +83,27 @@ def inline_html(text: str) -> str:
     return "".join(out)
 
 
+_SIGNS = {
+    "le": "≤", "ge": "≥", "times": "×", "cdot": "·", "pm": "±", "to": "→", "infty": "∞", "ll": "≪",
+    "approx": "≈", "sqrt": "√", "sum": "Σ", "prod": "Π", "alpha": "α", "beta": "β", "gamma": "γ",
+    "epsilon": "ε", "varepsilon": "ε", "zeta": "ζ", "eta": "η", "kappa": "κ", "lambda": "λ", "mu": "μ",
+    "sigma": "σ", "tau": "τ", "varphi": "φ", "rho": "ρ", "Sigma": "Σ", "Delta": "Δ", "ell": "ℓ",
+    "bar": "", "hat": "", "tilde": "", "mathcal": "", "mathrm": "", "text": "", "frac": "",
+}  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Make one line of Markdown readable in a terminal: mathematics in letters, no marks of emphasis."""
+
+    def formula(match: re.Match[str]) -> str:
+        found = re.sub(r"\\([a-zA-Z]+) ?", lambda m: _SIGNS.get(m[1], m[1] + " "), match[1])
+        return re.sub(r"\\[,;! ]", " ", found).replace("\\|", "|").translate({123: None, 125: None})
+
+    found = re.sub(r"\$([^$]+)\$", formula, text)
+    found = re.sub(r"\[([^\]]+)\]\([^)\s]+\)", r"\1", found)
+    return re.sub(r"\*+([^*]+)\*+", r"\1", found).replace("`", "")
+
+
 def table(
     caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = ""
 ) -> Display:

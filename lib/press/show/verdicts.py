@@ -31,7 +31,8 @@ def bound_text(condition: Mapping[str, Any]) -> str:
     return f"{text} {unit}" if unit else text
 
 
-def _rough(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
+def is_rough(claim: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
+    """Whether a number depends on the machine: an error of roundoff size, a time."""
     default = claim["kind"] == "identity" and condition["op"] in ("<=", "<")
     return condition.get("show", "rough" if default else "value") == "rough"
 
@@ -73,7 +74,7 @@ def measured_text(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact
         rough = float(f"{metric.value:.0e}")
         holds = rule.condition_verdict(condition, metric) == "holds"
         holds = holds and rule.satisfies(rough, condition["op"], condition["value"])
-        if holds and not exact and _rough(claim, condition):
+        if holds and not exact and is_rough(claim, condition):
             unit = metric.unit or condition.get("unit")
             text = f"~{digits(rough, 1)}" + (f" {unit}" if unit else "")
         parts.append(f"{condition['metric']} {text}")
