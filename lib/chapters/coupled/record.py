@@ -142,6 +142,21 @@ def obtain(name: str) -> Study:
     return load(name)
 
 
+def studies(data: str) -> tuple[str, str]:
+    """Names of the studies of images and of speech; what one that is not made yet reads is opened.
+
+    So a data set that is missing or damaged is named at once, not after hours of training.
+    """
+    names = ("images", "speech") if data == "embedded" else (data, "fsdd")
+    for name in names:
+        if not place_of(name).is_file():
+            plan = STUDIES[name]
+            read_split = images.images if plan.room is images else speech.clips
+            for split in ("test", "train"):
+                read_split(plan.data, split)
+    return names
+
+
 def folder(study: str, name: str, seed: int) -> Path:
     """Folder of what is finished of one cell."""
     place = name.replace(" ", "-").replace("%", "")
