@@ -286,6 +286,18 @@ def test_another_archive_is_refused_and_leaves_nothing(packed, takes, content):
     assert list(folder.iterdir()) == []
 
 
+def test_archive_of_another_checksum_is_not_opened(packed, monkeypatch):
+    found = fetch.dataset("packed")
+    source = dataclasses.replace(
+        found.archive, sha256="0" * 64, convert=lambda path: pytest.fail("opened")
+    )
+    monkeypatch.setitem(fetch.DATASETS, "packed", dataclasses.replace(found, archive=source))
+    with pytest.raises(RuntimeError, match="does not match the known hash"):
+        fetch.fetch("packed")
+    assert len(packed[1]) == 3  # one try and two more
+    assert list(packed[2].iterdir()) == []
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_interrupted_or_full_leaves_nothing(packed, monkeypatch, error):
     def fail(path, **arrays):
