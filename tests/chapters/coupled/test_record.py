@@ -160,8 +160,24 @@ def test_missing_data_are_named_before_anything_is_trained(tmp_path, monkeypatch
     # Studies that were made need no data.
     (tmp_path / "results" / "coupled").mkdir(parents=True)
     for name in ("mnist", "fsdd"):
+        assert record.place_of(name) == tmp_path / "results" / "coupled" / f"{name}.json"
         record.place_of(name).write_text("{}", "utf-8")
     assert record.studies("mnist") == ("mnist", "fsdd")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "fsdd"])
+def test_a_study_of_the_reader_is_made_once(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "working", lambda: tmp_path)
+    made = []
+
+    def make(study):
+        made.append(study)
+        record.write(record.place_of(study), {"about": {"made": True}, "rows": []})
+
+    monkeypatch.setattr(record, "make", make)
+    for _ in range(2):
+        assert record.obtain(name).about["made"]
+    assert made == [name]
 
 
 def test_the_first_cell_after_the_parameters_asks_for_the_data(tmp_path, monkeypatch):
