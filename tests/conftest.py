@@ -101,7 +101,7 @@ CLAIMS = {
 }
 PARAMETERS = """\
 seed = 0  # [0, 2147483647] random seed
-profile = "laptop"  # {smoke, laptop} name of the profile
+profile = "laptop"  # name of the profile
 n_draws = 10  # [2, 1_000] draws
 scales = [1, 2]  # [1, 9] factors of the draws
 wait = 0.0  # [0, 100] seconds to wait
@@ -240,7 +240,7 @@ class Book:
 
         plan = plans.plan("demo", profile)
         notebook = documents.read_notebook(self.root / "notebooks" / "core" / "demo.ipynb")
-        record = ledger.Ledger("demo", profile)
+        record = ledger.Ledger("demo", **plan.parameters)
         for name, value in {"forms": 3e-16, "mean": 0.5, "spread": 0.75, **values}.items():
             record.record(name, value)
         data, metadata = record.table()._repr_mimebundle_()

@@ -61,7 +61,7 @@ def main() -> None:
     # many chapters run side by side.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Kernels work in the notebooks' folder, where a relative path would mean another place.
-    for name in (paths.ROOT_VARIABLE, "DIFFBOOK_DATA", "DIFFBOOK_CACHE"):
+    for name in (paths.ROOT_VARIABLE, paths.RESULTS_VARIABLE, "DIFFBOOK_DATA", "DIFFBOOK_CACHE"):
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).absolute())
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 ROOT_VARIABLE = "DIFFBOOK_ROOT"
+RESULTS_VARIABLE = "DIFFBOOK_RESULTS"
 
 # A folder that holds all of these is taken for the repository's root.
 _LANDMARKS = ("_toc.yml", "data", "notebooks")
@@ -144,8 +145,9 @@ def network(data: str, seed: int, *, retrained: bool = False) -> Path:
 
 
 def working() -> Path:
-    """Folder of working results, ignored by git."""
-    return root() / "results"
+    """Folder of working results, ignored by git; ``DIFFBOOK_RESULTS`` may name another one."""
+    named = os.environ.get(RESULTS_VARIABLE)
+    return Path(named).resolve() if named else root() / "results"
 
 
 def data_sets() -> Path | None:

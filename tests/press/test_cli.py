@@ -1,5 +1,7 @@
 """The command line: what it prints, what it refuses, how it ends."""
 
+import json
+import shlex
 import subprocess
 
 import pytest
@@ -29,6 +31,48 @@ def call(book):
 
 
 # --- looking ----------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_compared_and_exported(book, call, tmp_path):
+    book.finish("smoke", spread=0.05)
+    laptop = book.finish("laptop")
+    manifest = documents.read_json(laptop / "manifest.json")
+    documents.write_json(book.root / "data/demo/runs/laptop.json", manifest)
+    (text,) = [entry for entry in json.loads(call("runs", "--format", "json"))
+               if entry["run"] == "demo/smoke"]  # fmt: skip
+    assert text["set"] == "profile smoke; n_draws 5"
+    assert "ours 1: 1 partly" in text["verdicts"]
+    assert "demo/smoke\n    date" in call("runs", "demo")
+    shown = call("compare", "demo/smoke")
+    assert "verdicts: 1 of 2 differ\n    demo-02" in shown
+    assert "the recorded run at laptop" in shown
+    assert "seed" not in shown
+    assert "seed" in call("compare", "demo/smoke", "demo/laptop", "--all")
+    lines = call("compare", "demo/smoke", "--format", "csv").splitlines()
+    assert lines[0] == "kind,name,a,b,differs"
+    assert "verdict,demo-02,partly,reproduced,True" in lines
+    assert "did you mean 'demo/smoke'" in call("compare", "demo/smok", status=2)
+    out = str(tmp_path / "out")
+    assert "wrote 1 files" in call("export", "demo/smoke", "--to", out, "--tables")
+    assert "is there; name a new folder" in call("export", "demo/smoke", "--to", out, status=2)
+    call("export", "demo/smoke", "--to", out, "--force")
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(book):
+    for number in range(40):
+        book.add_chapter(f"more{number}")
+    piped = f"{shlex.join(book.command('claims'))} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", piped],
+        env=book.environment(PYTHONUNBUFFERED="1"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("demo ")
+
+
+def test_results_may_lie_elsewhere(book, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFBOOK_RESULTS", str(tmp_path / "elsewhere"))
+    assert "-> elsewhere/demo/smoke" in call("run", "demo", "-P", "smoke", "--dry-run")
 
 
 def test_list_shows_chapters_profiles_and_times(book, call):

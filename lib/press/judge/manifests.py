@@ -30,6 +30,21 @@ def data_files(slug: str, parameters: Mapping[str, Any]) -> list[Path]:
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
+def files(slug: str, parameters: Mapping[str, Any], sources: Iterable[Path] = ()) -> dict[str, str]:
+    """SHA-256 of every file that a run reads beside the book's own text and code, by a name for it.
+
+    These are the trained networks, the data sets in ``DIFFBOOK_DATA``, and `sources`, the code that
+    parameters name with what belongs to it.
+    """
+    home = paths.data_sets()
+    found = {paths.relative(path): path for path in [*networks(slug), *sources]}
+    for path in data_files(slug, parameters):
+        found[f"DIFFBOOK_DATA/{path.relative_to(home).as_posix()}"] = path
+    # A path outside the book would name this machine.
+    named = {Path(name).name if Path(name).is_absolute() else name: p for name, p in found.items()}
+    return {name: digest(path.read_bytes()) for name, path in named.items()}
+
+
 def inputs(
     slug: str, parameters: Mapping[str, Any], sources: Iterable[Path] = ()
 ) -> dict[str, str]:

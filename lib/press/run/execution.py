@@ -92,7 +92,7 @@ def execute(
     if not force and plan.finished:
         return Run(plan, manifests.read(plan.folder / "manifest.json"), skipped=True)
     failed_log = plan.folder.with_name(f"{plan.folder.name}.failed.log")
-    used = {path: documents.digest(path.read_bytes()) for path in manifests.networks(plan.chapter)}
+    used = manifests.files(plan.chapter, plan.parameters, plan.sources)
     with safety.replacing(plan.folder) as folder:
         started = time.monotonic()
         executed = folder / "notebook.ipynb"
@@ -109,7 +109,7 @@ def execute(
         artefacts = {
             "notebook.ipynb": documents.digest(executed.read_bytes()),
             paths.relative(paths.notebook(plan.chapter)): documents.digest(committed(notebook)),
-            **{paths.relative(path): digest for path, digest in used.items()},
+            **used,
         }
         manifest = manifests.build(
             plan.chapter,

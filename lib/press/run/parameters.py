@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from press import paths
+from press import documents, paths
 from press.documents import nearest, read_notebook, read_yaml
 
 FUNCTION = '"path/to/file.py:function"'
@@ -150,6 +150,26 @@ def source_file(parameter: Parameter, value: str) -> Path | None:
         module = module.parent.joinpath(*parts[1:])
         module = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
     return module if module.is_file() else None
+
+
+def companions(source: Path) -> list[Path]:
+    """Files that a file of code says it reads, ``FILES = ["weights.safetensors"]``, without running it.
+
+    ValueError if the list is no list of texts, or a file is not there.
+    """
+    for node in ast.parse(documents.read_text(source)).body:
+        if isinstance(node, ast.Assign) and [getattr(t, "id", "") for t in node.targets] == [
+            "FILES"
+        ]:
+            try:
+                found = [source.parent / name for name in ast.literal_eval(node.value)]
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{source.name}: FILES: expected a list of file names") from error
+            for path in found:
+                if not path.is_file():
+                    raise ValueError(f"{source.name}: FILES: there is no file {path.name}")
+            return found
+    return []
 
 
 def parse_value(parameter: Parameter, text: Any) -> Any:

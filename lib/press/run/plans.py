@@ -13,6 +13,7 @@ from press.documents import nearest
 from press.judge import manifests
 from press.run.parameters import (
     check_value,
+    companions,
     is_own,
     load_profile,
     parameters,
@@ -26,8 +27,8 @@ from press.run.safety import recover
 class Plan:
     """One run, checked and ready to start.
 
-    `overrides` are the parameters that differ from the profile, `inputs` the digests of everything
-    the run depends on.
+    `overrides` are the parameters that differ from the profile, `sources` the files of code that
+    parameters name, with those that belong to them, `inputs` the digests of everything the run depends on.
     """
 
     chapter: str
@@ -35,6 +36,7 @@ class Plan:
     parameters: dict[str, Any]
     overrides: dict[str, Any]
     folder: Path
+    sources: list[Path]
     inputs: dict[str, str]
 
     @property
@@ -131,6 +133,7 @@ def plan(chapter: str, profile: str, overrides: Mapping[str, Any] | None = None)
     folder = paths.working() / chapter / _label(profile, changed)
     values |= changed
     named = [source_file(known[name], value) for name, value in values.items() if known[name].base]
-    inputs = manifests.inputs(chapter, values, [path for path in named if path])
+    sources = [file for path in named if path for file in (path, *companions(path))]
+    inputs = manifests.inputs(chapter, values, sources)
     recover(folder)
-    return Plan(chapter, profile, values, changed, folder, inputs)
+    return Plan(chapter, profile, values, changed, folder, sources, inputs)

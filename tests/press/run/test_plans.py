@@ -1,6 +1,7 @@
 """Plans: what a request becomes, what a run depends on, and when it has finished."""
 
 import json
+import re
 
 import nbformat
 import pytest
@@ -19,8 +20,7 @@ def test_plan_of_a_profile_and_of_an_override(book):
     other = plans.plan("demo", "smoke", {"n_draws": "6"})
     assert plain.folder == book.root / "results" / "demo" / "smoke"
     assert (same.folder, same.key) == (plain.folder, plain.key)
-    assert other.folder.name.startswith("smoke-")
-    assert len(other.folder.name) == len("smoke-") + 8
+    assert other.folder.name == "smoke-n_draws6"
     assert other.key != plain.key
     assert other.parameters["n_draws"] == 6
     assert not plain.finished
@@ -45,6 +45,57 @@ def test_profile_must_set_every_parameter(book):
     book.write_yaml("data/demo/smoke.yaml", {"profile": "smoke", "seed": 1})
     with pytest.raises(ValueError, match="missing parameters: n_draws, scales, wait, broken"):
         plans.plan("demo", "smoke")
+
+
+def test_the_folder_of_a_run_says_what_was_set(book):
+    def name(**overrides):
+        return plans.plan("demo", "smoke", overrides).folder.name
+
+    assert name(n_draws=7, seed=3) == "smoke-n_draws7-seed3"
+    assert name(scales=[1, 2, 9], broken=True) == "smoke-brokenTrue-scales1_2_9"
+    assert re.fullmatch("smoke-[0-9a-f]{8}", name(scales=list(range(1, 10)), n_draws=7, wait=0.1234567890123, seed=123456))  # fmt: skip
+
+
+# --- a profile of one's own ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write a profile in the working directory, elsewhere than the book."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text, name="mine.yaml"):
+        (tmp_path / name).write_text(text, "utf-8")
+        return name
+
+    return write
+
+
+def test_a_profile_of_ones_own_leaves_the_rest_as_in_laptop(book, own):
+    plan = plans.plan("demo", own("n_draws: 7\n"), {"seed": "3"})
+    laptop = plans.plan("demo", "laptop").parameters
+    assert plan.parameters == {**laptop, "profile": "mine", "n_draws": 7, "seed": 3}
+    assert plan.folder.name == "mine-seed3"
+    assert plans.plan("demo", own("profile: other\n")).profile == "other"
+    with pytest.raises(ValueError, match="of a profile of one's own cannot be recorded"):
+        execution.record(plans.plan("demo", "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("n_draws: 1\n", "mine.yaml", r"n_draws: got 1, expected int in \[2, 1000\]"),
+        ("n_drew: 7\n", "mine.yaml", "mine.yaml: unknown parameter 'n_drew'; did you mean 'n_draws'"),
+        ("profile: laptop\n", "mine.yaml", "got 'laptop', expected a name of its own"),
+        ("n_draws: 7\n", "My own.yaml", "got 'My own', expected a name of its own in small letters"),
+        ("- 7\n", "mine.yaml", "expected lines 'name: value'"),
+    ],
+)  # fmt: skip
+def test_a_bad_profile_of_ones_own_is_refused(book, own, text, name, words):
+    with pytest.raises(ValueError, match=words):
+        plans.plan("demo", own(text, name))
+    with pytest.raises(ValueError, match=r"got 'gone\.yaml', expected a file that is there"):
+        plans.plan("demo", "gone.yaml")
 
 
 def test_outputs_do_not_change_the_key(book):
@@ -206,6 +257,24 @@ def test_the_file_behind_a_parameter_is_an_input(book, model):
     model.write_text("x = 1", "utf-8")
     after = plans.plan("demo", "smoke", request)
     assert after.changed({"inputs": before.inputs}) == ["sources"]
+
+
+def test_files_that_it_says_it_reads_are_inputs(book, model):
+    model.write_text('FILES = ["w.bin"]\nraise SystemExit', "utf-8")
+    request = {"model": f"{model}:make"}
+    with pytest.raises(ValueError, match=r"model.py: FILES: there is no file w.bin"):
+        plans.plan("demo", "smoke", request)
+    weights = model.with_name("w.bin")
+    weights.write_bytes(b"1")
+    before = plans.plan("demo", "smoke", request)
+    assert before.sources == [model, weights]
+    weights.write_bytes(b"2")
+    assert plans.plan("demo", "smoke", request).changed({"inputs": before.inputs}) == ["sources"]
+    listed = manifests.files("demo", before.parameters, before.sources)
+    assert listed["own/w.bin"] == documents.digest(b"2")
+    model.write_text("FILES = [make()]", "utf-8")
+    with pytest.raises(ValueError, match="FILES: expected a list of file names"):
+        plans.plan("demo", "smoke", request)
 
 
 def test_its_path_starts_from_where_the_command_is_given(book, model, monkeypatch):
