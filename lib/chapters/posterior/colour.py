@@ -7,14 +7,16 @@ alike, and so do the weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook import inverse
-from diffbook.inverse import published
+from diffbook.inverse import gains, published
 from diffbook.inverse.design import design_weights
 from diffbook.inverse.exact import gaussian_vjp
+from diffbook.inverse.filters import compose
 from diffbook.inverse.problem import Problem, make_problem, merged
 from diffbook.metrics.cells import Cell
 from diffbook.metrics.restoration import psnr
@@ -77,21 +79,32 @@ def deblur_colour(
                 for i in range(0, len(x0), batch)
             ]  # fmt: skip
             # A model with few levels may take fewer steps than were asked for.
-            value = psnr(np.concatenate([np.asarray(part) for part in parts]), x0)
-            rows.append(Cell(len(ab) - 1, name, "PSNR", seed, value))
+            x = np.concatenate([np.asarray(part) for part in parts])
+            found = {"PSNR": psnr(x, x0), "MSE": np.sum((x - x0) ** 2, axis=(1, 2, 3))}
+            if name == "designed":
+                filtered = compose(problem, ab, gains.dps(problem, ab, weights))
+                found["predicted MSE"] = np.array([filtered.mse])
+            rows += [Cell(len(ab) - 1, name, metric, seed, v) for metric, v in found.items()]
     return rows
 
 
-def summarise(rows: Sequence[Cell]) -> dict[str, list[float]]:
-    """Mean PSNR (dB) by method, one value per number of steps."""
-    names = dict.fromkeys(row.method for row in rows)
-    return {name: [row.mean for row in rows if row.method == name] for name in names}
+def summarise(rows: Sequence[Cell], metric: str) -> dict[str, list[float]]:
+    """Mean of a metric by method, one value per number of steps."""
+    kept = [row for row in rows if row.metric == metric]
+    names = dict.fromkeys(row.method for row in kept)
+    return {name: [row.mean for row in kept if row.method == name] for name in names}
 
 
-def study(
-    steps: Sequence[int], *, n: int, seed: int = 0, pretrained: str = "", real: bool = False
-) -> list[Cell]:
-    """Deblur colour images of CIFAR-10, or of the size that a pretrained model wants."""
+class Material(NamedTuple):
+    """What a study in colour is made of: a prior, test images, and a pretrained model or None."""
+
+    prior: ChannelPriors
+    test: NDArray
+    model: Pretrained | None
+
+
+def material(n: int, pretrained: str = "", real: bool = False) -> Material:
+    """Open CIFAR-10, or images of the size that a pretrained model wants, and the model."""
     import torch
 
     from diffbook.datasets import cifar, photos
@@ -105,5 +118,9 @@ def study(
     else:
         train = photos.colour_crops(200, size, "train", rng=7)
         test = photos.colour_crops(min(n, 64), size, "test", rng=8)
-    prior = ChannelPriors.estimated(train, channels="first")
-    return deblur_colour(prior, test[:n], steps, pretrained=model, seed=seed)
+    return Material(ChannelPriors.estimated(train, channels="first"), test[:n], model)
+
+
+def study(steps: Sequence[int], of: Material, *, seed: int = 0) -> list[Cell]:
+    """Deblur the test images."""
+    return deblur_colour(of.prior, of.test, steps, pretrained=of.model, seed=seed)

@@ -61,6 +61,16 @@ def w2_ratios(prior: GaussianPrior, S: int) -> dict[str, float]:
     return ratios | {"share": best / math.sqrt(prior.lam.sum())}
 
 
+def held_out_ratios(seen: NDArray, unseen: NDArray, S: int, **kwargs: str) -> dict[str, float]:
+    """W2 of every heuristic over that of the design from `seen` signals, in the model of `unseen` ones.
+
+    `kwargs` go to `GaussianPrior.estimated`.
+    """
+    guess, truth = (GaussianPrior.estimated(x, **kwargs) for x in (seen, unseen))
+    ours, known = predicted_w2(truth, w2_optimum(guess, S)), heuristics(S)
+    return {name: predicted_w2(truth, known[name]) / ours for name in HEURISTICS}
+
+
 def best_rho(prior: GaussianPrior, S: int) -> tuple[float, float]:
     """EDM exponent with the smallest W2 at equal ends: (rho, W2 divided by the optimum)."""
     ends = sigma_range()

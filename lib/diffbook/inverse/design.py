@@ -84,6 +84,8 @@ class WeightDesign:
         Every start's name, the objective it reached (without penalty) and its weights.
     n_iter, n_eval : int
         Iterations and evaluations, all starts together.
+    converged : bool
+        Whether the best start stayed, rather than being cut off while it still moved; see `descend`.
     """
 
     weights: Array
@@ -92,6 +94,7 @@ class WeightDesign:
     starts: list[tuple[str, float, Array]]
     n_iter: int
     n_eval: int
+    converged: bool = True
 
 
 # --- objective and gradient -------------------------------------------------------------------
@@ -449,8 +452,9 @@ def descend(
         weights = reference * np.exp(end.x)
         reached.append((name, evaluate(weights)[0], weights))
     best = min(range(len(reached)), key=lambda i: list(ends.values())[i].fun)
-    _, objective, weights = reached[best]
-    return WeightDesign(weights, objective, reference, reached, n_iter, n_eval)
+    name, objective, weights = reached[best]
+    stayed = name not in moving and max_iter > 0
+    return WeightDesign(weights, objective, reference, reached, n_iter, n_eval, stayed)
 
 
 def design_family(
