@@ -56,6 +56,21 @@ def test_runs_are_listed_compared_and_exported(book, call, tmp_path):
     assert "wrote 1 files" in call("export", "demo/smoke", "--to", out, "--tables")
     assert "is there; name a new folder" in call("export", "demo/smoke", "--to", out, status=2)
     call("export", "demo/smoke", "--to", out, "--force")
+    (tmp_path / "out" / "thesis.txt").write_text("dear", "utf-8")
+    message = call("export", "demo/smoke", "--to", out, "--force", status=2)
+    assert "holds more than an earlier export" in message
+    assert (tmp_path / "out" / "thesis.txt").is_file()
+
+
+def test_a_run_of_another_time_is_listed(book, call):
+    book.finish("smoke")
+    profile = book.root / "data/demo/laptop.yaml"
+    profile.write_text(profile.read_text("utf-8").replace("n_draws", "n_samples"), "utf-8")
+    assert "ours 1: 1 " in call("runs"), "no claim names a parameter that is gone"
+    document = book.root / "data/demo/claims.yaml"
+    text = document.read_text("utf-8")
+    document.write_text(text.replace("10 draws", "'{n_samples} draws'"), "utf-8")
+    assert "cannot be judged: data/demo/claims.yaml: claim demo-02 names" in call("runs")
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(book):

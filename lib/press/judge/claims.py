@@ -17,7 +17,9 @@ from press import paths
 from press.documents import nearest, read_yaml, validate
 from press.judge import rule
 
+# Mathematics and code may hold braces of their own.
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_OWN_BRACES = re.compile(r"\$[^$]*\$|`[^`]*`")
 
 
 def _check_conditions(claim: Mapping[str, Any], where: str) -> None:
@@ -87,7 +89,7 @@ def load(chapter: str, parameters: Mapping[str, Any] | None = None) -> dict[str,
     if not path.is_file():
         known = [slug for slug in paths.chapters() if paths.claims(slug).is_file()]
         raise ValueError(f"chapter: {chapter!r} has no claims file; {nearest(chapter, known)}")
-    document, known = load_file(path), _profile(chapter, "laptop")
+    document, known = load_file(path), profile(chapter, "laptop")
     values = known if parameters is None else parameters
     for name in values:
         if name not in known:
@@ -96,7 +98,8 @@ def load(chapter: str, parameters: Mapping[str, Any] | None = None) -> dict[str,
     return {**document, "claims": claims}
 
 
-def _profile(chapter: str, name: str) -> dict[str, Any]:
+def profile(chapter: str, name: str) -> dict[str, Any]:
+    """Values of a chapter's profile; none where there is no such file."""
     path = paths.profile(chapter, name)
     return read_yaml(path) if path.is_file() else {}
 
@@ -116,13 +119,19 @@ def _at(
         return in_words(value(match[1])) if match[1] in known else match[0]
 
     texts = {name: claim[name] for name in ("statement", "scale", "reason") if name in claim}
+    for place, text in texts.items():
+        for name in _PLACEHOLDER.findall(_OWN_BRACES.sub("", text)):
+            if name not in known:
+                raise ValueError(
+                    f"{where}: {place}: {{{name}}} is no parameter; {nearest(name, known)}"
+                )
     found = {**claim, **{k: _PLACEHOLDER.sub(words, text) for k, text in texts.items()}}
     if "needs" in claim:
-        profile = claim["judged_from"]
-        wanted = _profile(chapter, profile)
+        least = claim["judged_from"]
+        wanted = profile(chapter, least)
         unknown = [name for name in claim["needs"] if name not in wanted]
         if unknown:
-            raise ValueError(f"{where}: needs: data/{chapter}/{profile}.yaml has no {unknown[0]}")
+            raise ValueError(f"{where}: needs: data/{chapter}/{least}.yaml has no {unknown[0]}")
         short = [
             f"{name} is {in_words(value(name))}, {in_words(wanted[name])} needed"
             for name in claim["needs"]
@@ -130,7 +139,7 @@ def _at(
         ]
         if short:
             found["untried"] = (
-                f"not tried at this size: judged from `{profile}` on ({'; '.join(short)})"
+                f"not tried at this size: judged from `{least}` on ({'; '.join(short)})"
             )
     return found
 
