@@ -269,10 +269,7 @@ def runs(chapter: str | None, form: str) -> None:
         parameters.known_chapter(chapter)
     rows = []
     for name, manifest in compare.finished(chapter).items():
-        try:
-            tally = rule.tally(*manifests.judged(manifest["chapter"], manifest))
-        except ValueError as error:  # made before the chapter's parameters changed
-            tally = f"cannot be judged: {error}"
+        tally = rule.tally(*manifests.judged(manifest["chapter"], manifest))
         set_here = "; ".join(f"{k} {v}" for k, v in compare.settings(manifest).items())
         rows.append([name, manifest["date"], f"{manifest['wall_s']:.0f}", set_here, tally])
     _show(["run", "date", "seconds", "set", "verdicts"], rows, form)

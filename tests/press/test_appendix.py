@@ -156,7 +156,7 @@ def test_the_claims_of_a_chapter_are_shown_with_those_of_its_appendix_and_counte
 def test_the_pages_show_it_under_its_chapter(twins):
     twins.prose()
     index = twins.root / "book" / "index.md"
-    index.write_text(f"{pages.OPEN}\n{pages.CLOSE}\n", "utf-8")
+    index.write_text(pages.MARKS.format("chapters", "\n"), "utf-8")
     recorded("demo", forms=0.0)
     recorded(SLUG, mean=5.0)
     pages.write()

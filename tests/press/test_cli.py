@@ -66,11 +66,7 @@ def test_a_run_of_another_time_is_listed(book, call):
     book.finish("smoke")
     profile = book.root / "data/demo/laptop.yaml"
     profile.write_text(profile.read_text("utf-8").replace("n_draws", "n_samples"), "utf-8")
-    assert "ours 1: 1 " in call("runs"), "no claim names a parameter that is gone"
-    document = book.root / "data/demo/claims.yaml"
-    text = document.read_text("utf-8")
-    document.write_text(text.replace("10 draws", "'{n_samples} draws'"), "utf-8")
-    assert "cannot be judged: data/demo/claims.yaml: claim demo-02 names" in call("runs")
+    assert "ours 1: 1 " in call("runs"), "the chapter has another parameter since"
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(book):

@@ -79,6 +79,8 @@ STUDIES = {
     "cifar10": _images("cifar10", 20000, 40000, 128, images.DRAWS),
     "fsdd": Plan(speech, "digits", speech.DEGRADATIONS, 2000, 10000, 64),
 }
+#: Studies whose numbers are part of the book; the others are the reader's own.
+OF_THE_BOOK = ("images", "speech", "long")
 #: Trainings whose networks the notebook loads.
 LIVE = ("classifier", "baselines", "parallel", "alternating")
 
@@ -122,8 +124,7 @@ def points(a: NDArray, b: NDArray | float = 0.0) -> tuple[float, float, float]:
 def place_of(name: str) -> Path:
     """File of a study: the recorded ones are part of the book."""
     own = paths.working() / "coupled" / f"{name}.json"
-    of_the_book = STUDIES[name].data in ("digits", "synthetic")
-    return paths.study("coupled", name) if of_the_book else own
+    return paths.study("coupled", name) if name in OF_THE_BOOK else own
 
 
 def load(name: str, path: Path | None = None) -> Study:
@@ -137,9 +138,24 @@ def load(name: str, path: Path | None = None) -> Study:
 
 def obtain(name: str) -> Study:
     """Read a study; one of the larger ones is made first, if it has not been."""
-    if place_of(name) != paths.study("coupled", name) and not place_of(name).is_file():
+    if name not in OF_THE_BOOK and not place_of(name).is_file():
         make(name)
     return load(name)
+
+
+def studies(data: str) -> tuple[str, str]:
+    """Names of the studies of images and of speech; what one that is not made yet reads is opened.
+
+    So a data set that is missing or damaged is named at once, not after hours of training.
+    """
+    names = ("images", "speech") if data == "embedded" else (data, "fsdd")
+    for name in names:
+        if not place_of(name).is_file():
+            plan = STUDIES[name]
+            read_split = images.images if plan.room is images else speech.clips
+            for split in ("test", "train"):
+                read_split(plan.data, split)
+    return names
 
 
 def folder(study: str, name: str, seed: int) -> Path:

@@ -1,4 +1,4 @@
-"""Sound: synthesised piano-like notes, and real spoken digits through `DIFFBOOK_DATA`."""
+"""Sound: synthesised piano-like notes, and real spoken digits through `DIFFBOOK_DATA` or the cache."""
 
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def speech(
     split: str = "train",
     rng: int | np.random.Generator = 0,
 ) -> np.ndarray:
-    """Draw segments of real spoken digits (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA`.
+    """Draw segments of real spoken digits (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA` or the cache.
 
     Raises FileNotFoundError if the set is absent, ValueError if its file holds something else.
 
@@ -163,7 +163,7 @@ def speech(
     n, length, rng = whole(n, "n"), whole(length, "length"), generator(rng)
     takes = {"train": (10, 50), "validation": (5, 10), "test": (0, 5)}
     low, high = takes[choice(split, "split", takes)]
-    (path,) = fetch.fetch("fsdd")
+    (path,) = fetch.files("fsdd")
     samples, offsets, take = _recordings(path)
     inside = np.flatnonzero((low <= take) & (take < high))
     if not inside.size:

@@ -1,4 +1,4 @@
-"""CIFAR-10, the first 4,000 training images, pixel-exact, through `DIFFBOOK_DATA`."""
+"""CIFAR-10, the first 4,000 training images, pixel-exact, through `DIFFBOOK_DATA` or the cache."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def images(split: str = "train", labels: bool = False):
     """
     parts = {"train": slice(0, 3200), "validation": slice(3200, 3600), "test": slice(3600, 4000)}
     part = parts[choice(split, "split", parts)]
-    (path,) = fetch.fetch("cifar10")
+    (path,) = fetch.files("cifar10")
     kinds = {"images": (np.uint8, (4000, 32, 32, 3))}
     if labels:
         kinds["labels"] = (np.integer, (4000,))

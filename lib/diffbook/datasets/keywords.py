@@ -86,7 +86,7 @@ def _spoken() -> dict[str, Clips]:
 
 
 def digits(split: str) -> Clips:
-    """Ten digits by six people (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA`.
+    """Ten digits by six people (FSDD, 8 kHz, CC BY-SA 4.0) from `DIFFBOOK_DATA` or the cache.
 
     **Every person is in every split**: they share takes, not voices. Raises FileNotFoundError if the
     set is absent, ValueError if its file holds something else.
@@ -104,7 +104,7 @@ def digits(split: str) -> Clips:
         the most energy.
     """
     low, high = TAKES[choice(split, "split", TAKES)]
-    (path,) = fetch.fetch("fsdd")
+    (path,) = fetch.files("fsdd")
     samples, offsets, take = audio._recordings(path)
     n = (len(take),)
     digit, speaker = fetch.arrays(path, digit=(np.integer, n), speaker=(np.integer, n))

@@ -1,4 +1,4 @@
-"""MNIST, 70,000 handwritten digits of 28 x 28, through `DIFFBOOK_DATA` or a download."""
+"""MNIST, 70,000 handwritten digits of 28 x 28, through `DIFFBOOK_DATA` or the cache."""
 
 import gzip
 import zlib
@@ -38,7 +38,7 @@ def images(split: str = "train", labels: bool = False):
         Only if `labels`.
     """
     first, part = SPLITS[choice(split, "split", SPLITS)]
-    paths = fetch.fetch("mnist")[first : first + 2]
+    paths = fetch.files("mnist")[first : first + 2]
     n = 10_000 if first else 60_000
     x, y = read_idx(paths[0], (n, 28, 28)), read_idx(paths[1], (n,))
     whole(int(np.ptp(x)), f"{paths[0]}: range of images", 128, 255, hint="grey levels of 8 bits")

@@ -125,7 +125,7 @@ def babbles() -> list[Babble]:
 def _files() -> dict[str, list[Path]]:
     """Paths of the set by folder, in order of their names."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(fetch.fetch("diffar_speech")):
+    for path in sorted(fetch.files("diffar_speech")):
         found.setdefault(path.parent.name, []).append(path)
     return found
 

@@ -99,7 +99,7 @@ def load(chapter: str, parameters: Mapping[str, Any] | None = None) -> dict[str,
 
 
 def profile(chapter: str, name: str) -> dict[str, Any]:
-    """Values of a chapter's profile; none where there is no such file."""
+    """Parameters of a profile, unchecked; none where there is no such file."""
     path = paths.profile(chapter, name)
     return read_yaml(path) if path.is_file() else {}
 
@@ -127,11 +127,11 @@ def _at(
                 )
     found = {**claim, **{k: _PLACEHOLDER.sub(words, text) for k, text in texts.items()}}
     if "needs" in claim:
-        least = claim["judged_from"]
-        wanted = profile(chapter, least)
+        start = claim["judged_from"]
+        wanted = profile(chapter, start)
         unknown = [name for name in claim["needs"] if name not in wanted]
         if unknown:
-            raise ValueError(f"{where}: needs: data/{chapter}/{least}.yaml has no {unknown[0]}")
+            raise ValueError(f"{where}: needs: data/{chapter}/{start}.yaml has no {unknown[0]}")
         short = [
             f"{name} is {in_words(value(name))}, {in_words(wanted[name])} needed"
             for name in claim["needs"]
@@ -139,7 +139,7 @@ def _at(
         ]
         if short:
             found["untried"] = (
-                f"not tried at this size: judged from `{least}` on ({'; '.join(short)})"
+                f"not tried at this size: judged from `{start}` on ({'; '.join(short)})"
             )
     return found
 

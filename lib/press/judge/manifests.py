@@ -190,12 +190,11 @@ def of_chapter(slug: str) -> list[dict[str, Any]]:
 def judged(slug: str, manifest: Mapping[str, Any] | None) -> tuple[dict, dict[str, rule.Metric]]:
     """Claims of a chapter as a run judges them, and what it measured; at `laptop`, and nothing, for None.
 
-    Parameters that the chapter had when the run was made, and has no more, are passed over.
+    A parameter that the chapter has had since an older run counts as at `laptop`.
     """
-    known, values = claims.profile(slug, "laptop"), None
-    if manifest:
-        values = {k: v for k, v in manifest["parameters"].items() if k in known}
-    return claims.load(slug, values), metrics_of(manifest)
+    known = claims.profile(slug, "laptop")
+    made = manifest["parameters"] if manifest else {}
+    return claims.load(slug, {k: made.get(k, v) for k, v in known.items()}), metrics_of(manifest)
 
 
 def metrics_of(manifest: Mapping[str, Any] | None) -> dict[str, rule.Metric]:

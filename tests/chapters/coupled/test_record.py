@@ -3,14 +3,16 @@
 import hashlib
 from dataclasses import asdict, replace
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
-from chapters.coupled import evaluation, images, record
+from chapters.coupled import evaluation, images, record, speech
 from diffbook.metrics.intervals import crossed_ci
 from press import paths
+from press.documents import read_notebook
 
 
 def test_the_reader_takes_the_last_round_and_the_mean_over_draws():
@@ -138,3 +140,51 @@ def test_another_recipe_is_not_taken_for_this_one(tiny, monkeypatch):
     monkeypatch.setattr(record, "trained", begin)
     with pytest.raises(BeganError):
         record.cell("images", "pixels 50%", 0)
+
+
+def test_missing_data_are_named_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "working", lambda: tmp_path / "results")
+    monkeypatch.setattr(record, "make", lambda *_: pytest.fail("trained"))
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path))
+    for room, reader in ((images, "images"), (speech, "clips")):
+        monkeypatch.setattr(room, reader, getattr(room, reader).__wrapped__)
+    monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
+    assert record.studies("embedded") == ("images", "speech")
+    for name in ("mnist", "cifar10"):
+        with pytest.raises(FileNotFoundError, match=rf"diffbook\.datasets\.fetch {name}\."):
+            record.studies(name)
+    # Images are there, spoken digits are not.
+    monkeypatch.setattr(images, "images", lambda *_: None)
+    with pytest.raises(FileNotFoundError, match=r"diffbook\.datasets\.fetch fsdd\."):
+        record.studies("mnist")
+    # Studies that were made need no data.
+    (tmp_path / "results" / "coupled").mkdir(parents=True)
+    for name in ("mnist", "fsdd"):
+        assert record.place_of(name) == tmp_path / "results" / "coupled" / f"{name}.json"
+        record.place_of(name).write_text("{}", "utf-8")
+    assert record.studies("mnist") == ("mnist", "fsdd")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "fsdd"])
+def test_a_study_of_the_reader_is_made_once(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "working", lambda: tmp_path)
+    made = []
+
+    def make(study):
+        made.append(study)
+        record.write(record.place_of(study), {"about": {"made": True}, "rows": []})
+
+    monkeypatch.setattr(record, "make", make)
+    for _ in range(2):
+        assert record.obtain(name).about["made"]
+    assert made == [name]
+
+
+def test_the_first_cell_after_the_parameters_asks_for_the_data(tmp_path, monkeypatch):
+    cells = [c for c in read_notebook(paths.notebook("coupled")).cells if c.cell_type == "code"]
+    asked, values = [], {}
+    monkeypatch.setattr(record, "studies", asked.append)
+    exec(cells[0].source, values)
+    with matplotlib.rc_context():
+        exec(cells[1].source, values | {"data": "mnist"})
+    assert asked == ["mnist"]

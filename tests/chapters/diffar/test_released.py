@@ -6,6 +6,8 @@ import pytest
 from chapters.diffar import record, released
 from diffbook.datasets.released import MODELS, Babble, Read
 from diffbook.metrics import intonation, voice
+from press import paths
+from press.documents import read_notebook
 from press.records import short
 
 RATE = released.RATE
@@ -145,3 +147,13 @@ def test_the_committed_study_is_what_a_new_measurement_gives(monkeypatch):
             (kept,) = study.select(table, **{k: row[k] for k in keys})
             numbers = [k for k in kept if k not in keys]
             assert [row[k] for k in numbers] == pytest.approx([kept[k] for k in numbers], rel=2e-3)
+
+
+def test_missing_audio_is_named_by_the_first_cell_after_the_parameters(tmp_path, monkeypatch):
+    monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path))
+    cells = [c for c in read_notebook(paths.notebook("diffar")).cells if c.cell_type == "code"]
+    values = {}
+    exec(cells[0].source, values)
+    with pytest.raises(FileNotFoundError, match="data set 'diffar_speech' is neither"):
+        exec(cells[1].source, values | {"data": "released"})

@@ -99,7 +99,10 @@ def test_real_speech_has_the_shape_and_scale_that_the_chapters_expect():
     assert np.all(np.isfinite(x))
 
 
-def test_absent_speech_says_how_to_get_it(monkeypatch):
+def test_absent_speech_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"To get it: .*; then set DIFFBOOK_DATA"):
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"To get it: python -m diffbook\.datasets\.fetch fsdd\."
+    ):
         audio.speech(2)

@@ -65,7 +65,10 @@ def test_the_real_images_have_the_shape_and_scale_that_the_chapters_expect():
     assert 0.9 < x.max() <= 1.0
 
 
-def test_absent_images_say_how_to_get_them(monkeypatch):
+def test_absent_images_say_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match=r"To get it: .*; then set DIFFBOOK_DATA"):
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"To get it: python -m diffbook\.datasets\.fetch cifar10\."
+    ):
         cifar.images()

@@ -1,15 +1,20 @@
 """Fetching data sets, against a local web server; the command; reading archives."""
 
+import dataclasses
 import functools
 import hashlib
 import http.server
+import io
+import tarfile
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
-from diffbook.datasets import fetch
+from diffbook.datasets import _convert, fetch
 
 
 @pytest.fixture
@@ -56,7 +61,10 @@ def test_fetch_downloads_once_and_reports_first(toy, tmp_path):
     lines = []
     (path,) = fetch.fetch("toy", cache=tmp_path / "cache", report=lines.append)
     assert path.read_bytes() == b"twelve bytes"
-    assert lines == ["toy: Toy. Licence: CC0. Size: 0.0 MB in 1 file(s), can be downloaded."]
+    said = (
+        "toy: Toy. Licence: CC0. Size: 0.0 MB in 1 file(s), can be downloaded. Used by no chapter."
+    )
+    assert lines == [said]
     fetch.fetch("toy", cache=tmp_path / "cache", report=lines.append)
     assert len(served) == len(lines) == 1
 
@@ -82,8 +90,16 @@ def test_wrong_content_is_refused_and_leaves_nothing(toy, tmp_path):
 def test_unreachable_server(toy, tmp_path):
     root, _ = toy
     (root / "a.bin").unlink()
-    with pytest.raises(RuntimeError, match="set DIFFBOOK_DATA"):
+    with pytest.raises(RuntimeError, match=r"could not .*404.*--to FOLDER.*set DIFFBOOK_DATA"):
         fetch.fetch("toy", cache=tmp_path / "cache")
+
+
+def test_full_disk_is_said_before_the_first_byte(toy, tmp_path, monkeypatch):
+    _, served = toy
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=11))
+    with pytest.raises(RuntimeError, match="0 MB are needed, 0 MB are free"):
+        fetch.fetch("toy", cache=tmp_path / "cache")
+    assert served == []
 
 
 def test_local_folder_comes_first(toy, tmp_path, monkeypatch):
@@ -91,9 +107,27 @@ def test_local_folder_comes_first(toy, tmp_path, monkeypatch):
     (tmp_path / "data" / "toy").mkdir(parents=True)
     (tmp_path / "data" / "toy" / "a.bin").write_bytes(b"mine")
     monkeypatch.setenv("DIFFBOOK_DATA", str(tmp_path / "data"))
-    (path,) = fetch.fetch("toy", cache=tmp_path / "cache")
-    assert path.read_bytes() == b"mine"
+    for find in (fetch.fetch, fetch.files):
+        (path,) = find("toy")
+        assert path.read_bytes() == b"mine"
     assert served == []
+    (path,) = fetch.fetch("toy", cache=tmp_path / "cache")  # a folder of one's own wish
+    assert path.read_bytes() == b"twelve bytes"
+
+
+def test_loaders_find_what_was_fetched_and_never_download(toy, tmp_path, monkeypatch):
+    _, served = toy
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path / "cache"))
+    way = (
+        "neither under DIFFBOOK_DATA .not set. nor whole in .*To get it: -. toy: Toy. Licence: CC0"
+    )
+    with pytest.raises(FileNotFoundError, match=way):
+        fetch.files("toy")
+    assert served == []
+    assert fetch.fetch("toy") == fetch.files("toy")
+    fetch.files("toy")[0].write_bytes(b"twelve bites")
+    with pytest.raises(FileNotFoundError, match=way):
+        fetch.files("toy")
 
 
 def test_unknown_data_set_names_the_nearest():
@@ -112,9 +146,193 @@ def test_registry_is_complete():
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", fetch.DATASETS)
-def test_files_of_the_right_content_have_the_stated_size(name):
-    for file, path in zip(fetch.dataset(name).files, fetch.local(name) or [], strict=False):
+def test_local_files_have_the_stated_content(name):
+    paths, found = fetch.local(name), fetch.dataset(name)
+    if paths is None:
+        pytest.skip(f"no {name} in DIFFBOOK_DATA")
+    for file, path in zip(found.files, paths, strict=True):
+        # A set that was packed anew may differ byte for byte; its arrays may not.
+        assert found.intact(file, path) or not found.archive
         assert path.stat().st_size == file.size_bytes or not fetch.intact(path, file.sha256)
+
+
+# --- archives ---------------------------------------------------------------------------------
+
+
+def fsdd_archive(path, takes):
+    """Pack WAV files as the repository's archive has them; takes (speaker, digit, take): samples."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as held:
+        top = "free-spoken-digit-dataset-26eb9aaf"
+        held.writestr(f"{top}/README.md", "recordings/0_nobody_0.txt")
+        for (speaker, digit, take), samples in takes.items():
+            sound = io.BytesIO()
+            wavfile.write(sound, 8000, samples)
+            held.writestr(f"{top}/recordings/{digit}_{speaker}_{take}.wav", sound.getvalue())
+    return path
+
+
+def cifar10_archive(path, images, labels):
+    """Pack images as the binary archive has them, with more of them behind."""
+    planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    batch = np.hstack([labels[:, None], planes]).astype(np.uint8).tobytes() + b"more"
+    with tarfile.open(path, "w:gz") as held:
+        member = tarfile.TarInfo("cifar-10-batches-bin/data_batch_1.bin")
+        member.size = len(batch)
+        held.addfile(member, io.BytesIO(batch))
+    return path
+
+
+@pytest.fixture
+def takes():
+    """Recordings in no order; two lengths, two speakers, takes of one and of two digits."""
+    rng = np.random.default_rng(0)
+    keys = [("theo", 3, 10), ("theo", 3, 9), ("george", 7, 0), ("theo", 0, 49)]
+    return {k: rng.integers(-999, 999, 50 + 10 * i).astype(np.int16) for i, k in enumerate(keys)}
+
+
+def test_recordings_are_joined_by_speaker_digit_and_take(takes, tmp_path):
+    made = _convert.fsdd(fsdd_archive(tmp_path / "a.zip", takes))
+    order = [("george", 7, 0), ("theo", 0, 49), ("theo", 3, 9), ("theo", 3, 10)]
+    assert list(made["speaker_names"]) == ["george", "theo"]
+    for i, (speaker, digit, take) in enumerate(order):
+        assert made["speaker_names"][made["speaker"][i]] == speaker
+        assert (made["digit"][i], made["take"][i]) == (digit, take)
+        sound = made["samples"][made["offsets"][i] : made["offsets"][i + 1]]
+        assert np.array_equal(sound, takes[speaker, digit, take])
+    kinds = [made[k].dtype.str for k in ("samples", "offsets", "digit", "speaker", "take")]
+    assert kinds == ["<i2", "<i8", "|u1", "|u1", "|u1"]
+
+
+def test_records_become_images(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(256, size=(3, 32, 32, 3)), np.array([3, 0, 9])
+    made = _convert.cifar10(cifar10_archive(tmp_path / "a.tar.gz", images, labels), 3)
+    assert np.array_equal(made["images"], images)
+    assert np.array_equal(made["labels"], labels)
+    assert {a.dtype for a in made.values()} == {np.dtype(np.uint8)}
+
+
+@pytest.fixture
+def packed(server, monkeypatch, takes, tmp_path):
+    """A data set that is made from an archive on the local server."""
+    root, url, served = server
+    made = _convert.fsdd(fsdd_archive(root / "a.zip", takes))
+    checked = _convert.CHECKED["fsdd"]
+    sha256 = fetch.content({k: made[k] for k in checked})
+    source = fetch.Archive(url + "a.zip", None, 2_000_000, _convert.fsdd, checked)
+    file = fetch.File("a.npz", sha256, 1000)
+    entry = fetch.Dataset("Packed", "CC0", (file,), "ask", "chapter 9", source)
+    monkeypatch.setitem(fetch.DATASETS, "packed", entry)
+    monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("time.sleep", lambda s: None)
+    return root, served, tmp_path / "cache" / "packed"
+
+
+def test_archive_is_converted_once(packed, takes):
+    _, served, folder = packed
+    lines = []
+    (path,) = fetch.fetch("packed", report=lines.append)
+    assert "made from a download of about 2.0 MB. Used by chapter 9." in lines[0]
+    assert list(folder.iterdir()) == [path]
+    with np.load(path, allow_pickle=False) as held:
+        assert held["samples"].sum() == sum(x.sum(dtype=int) for x in takes.values())
+    assert fetch.fetch("packed", report=lines.append) == fetch.files("packed") == [path]
+    assert len(served) == len(lines) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "value", "kind", "another"])
+def test_damaged_conversion_is_made_again(packed, damage):
+    _, served, folder = packed
+    (path,) = fetch.fetch("packed")
+    with np.load(path) as held:
+        arrays = dict(held)
+    whole = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    else:
+        arrays["samples"] = {
+            "value": arrays["samples"] + np.int16(1),
+            "kind": arrays["samples"].astype(np.int32),
+            "another": np.array([None]),
+        }[damage]
+        np.savez(path, **arrays)
+    assert not fetch.dataset("packed").intact(fetch.dataset("packed").files[0], path)
+    assert fetch.fetch("packed") == [path]
+    assert fetch.dataset("packed").intact(fetch.dataset("packed").files[0], path)
+    assert list(folder.iterdir()) == [path]
+    assert len(served) == 2
+
+
+def test_one_sample_in_another_place_changes_the_content():
+    a = {"x": np.arange(6).reshape(2, 3)}
+    others = ({"x": a["x"].T.copy()}, {"y": a["x"]}, {"x": a["x"].reshape(3, 2)})
+    assert len({fetch.content(b) for b in (a, *others)}) == 4
+    assert fetch.content({"x": np.asfortranarray(a["x"])}) == fetch.content(a)
+
+
+@pytest.mark.parametrize("content", ["cut", "no archive", "fewer takes"])
+def test_another_archive_is_refused_and_leaves_nothing(packed, takes, content):
+    root, _, folder = packed
+    whole = (root / "a.zip").read_bytes()
+    if content == "fewer takes":
+        fsdd_archive(root / "a.zip", dict(list(takes.items())[1:]))
+    else:
+        (root / "a.zip").write_bytes(whole[:500] if content == "cut" else b"<html>")
+    with pytest.raises(
+        RuntimeError, match=r"'packed': http.*a\.zip: (no whole archive|its arrays)"
+    ):
+        fetch.fetch("packed")
+    assert list(folder.iterdir()) == []
+
+
+def test_archive_of_another_checksum_is_not_opened(packed, monkeypatch):
+    found = fetch.dataset("packed")
+    source = dataclasses.replace(
+        found.archive, sha256="0" * 64, convert=lambda path: pytest.fail("opened")
+    )
+    monkeypatch.setitem(fetch.DATASETS, "packed", dataclasses.replace(found, archive=source))
+    with pytest.raises(RuntimeError, match="does not match the known hash"):
+        fetch.fetch("packed")
+    assert len(packed[1]) == 3  # one try and two more
+    assert list(packed[2].iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_interrupted_or_full_leaves_nothing(packed, monkeypatch, error):
+    def fail(path, **arrays):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(fetch.np, "savez", fail)
+    expected = RuntimeError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if isinstance(error, OSError) else None):
+        fetch.fetch("packed")
+    assert list(packed[2].iterdir()) == []
+
+
+@pytest.mark.realdata
+def test_the_sets_of_the_book_come_out_of_their_archives(tmp_path):
+    known = {name: fetch.local(name) for name in ("fsdd", "cifar10")}
+    if None in known.values():
+        pytest.skip("no fsdd and cifar10 in DIFFBOOK_DATA")
+    with np.load(known["fsdd"][0]) as held:
+        of = {k: held[k] for k in held.files}
+    sounds = np.split(of["samples"], of["offsets"][1:-1])
+    names = of["speaker_names"][of["speaker"]]
+    keys = zip(names, of["digit"].tolist(), of["take"].tolist(), strict=True)
+    backwards = dict(list(zip(keys, sounds, strict=True))[::-1])
+    with np.load(known["cifar10"][0]) as held:
+        images, labels = held["images"], held["labels"]
+    packed = {
+        "fsdd": fsdd_archive(tmp_path / "a.zip", backwards),
+        "cifar10": cifar10_archive(tmp_path / "a.tar.gz", images, labels),
+    }
+    for name, path in packed.items():
+        found = fetch.dataset(name)
+        made = found.archive.convert(path)
+        right = fetch.content({k: made[k] for k in found.archive.checked})
+        assert right == found.files[0].sha256
 
 
 # --- the command ------------------------------------------------------------------------------
@@ -144,6 +362,49 @@ def test_it_reports_what_cannot_be_had(sets, capsys):
     found = capsys.readouterr()
     assert "CC BY 4.0" in found.out
     assert "To get it: draw one" in found.err
+
+
+def test_it_puts_a_set_where_it_is_told_and_says_how_the_chapters_find_it(
+    packed, tmp_path, capsys, monkeypatch
+):
+    home = tmp_path / "my sets"
+    assert fetch.main(["packed", "--to", str(home)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"export DIFFBOOK_DATA='{home.resolve()}'"
+    monkeypatch.setenv("DIFFBOOK_DATA", str(home))
+    assert fetch.files("packed") == [home / "packed" / "a.npz"]
+
+
+def test_the_folder_that_is_named_holds_the_set_however_deep_its_files_lie(
+    toy, tmp_path, capsys, monkeypatch
+):
+    file = fetch.dataset("toy").files[0]
+    deep = dataclasses.replace(file, path="deep/a.bin")
+    monkeypatch.setitem(fetch.DATASETS, "toy", fetch.Dataset("Toy", "CC0", (deep,), "-"))
+    assert fetch.main(["toy", "--to", str(tmp_path / "there")]) == 0
+    assert capsys.readouterr().out.endswith(f"DIFFBOOK_DATA={tmp_path / 'there'}\n")
+    assert (tmp_path / "there" / "toy" / "deep" / "a.bin").is_file()
+
+
+def test_it_can_be_stopped(packed, capsys, monkeypatch):
+    def stop(path, **arrays):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetch.np, "savez", stop)
+    assert fetch.main(["packed"]) == 130
+    assert capsys.readouterr().err == "stopped; nothing half is left\n"
+    assert list(packed[2].iterdir()) == []
+
+
+def test_list_has_licence_size_and_chapter_of_every_set(capsys):
+    assert fetch.main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [fetch.describe(name) for name in fetch.DATASETS]
+    by_name = dict(zip(fetch.DATASETS, lines, strict=True))
+    assert "CC BY-SA 4.0" in by_name["fsdd"]
+    assert "about 16.0 MB" in by_name["fsdd"]
+    assert "a download of 170.1 MB" in by_name["cifar10"]
+    assert all("chapter" in line for line in lines)
 
 
 def test_it_refuses_unknown_names_and_a_folder_that_is_not_there(sets, capsys, monkeypatch):

@@ -130,9 +130,12 @@ def test_digits_from_a_wrong_file_are_refused_with_its_name(changed, changes, wo
     assert str(error.value).startswith(f"{path}: ")
 
 
-def test_absent_digits_say_how_to_get_them(monkeypatch):
+def test_absent_digits_say_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="To get it: "):
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path))
+    with pytest.raises(
+        FileNotFoundError, match=r"To get it: python -m diffbook\.datasets\.fetch fsdd\."
+    ):
         keywords.digits("test")
 
 

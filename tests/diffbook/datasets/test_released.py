@@ -73,7 +73,7 @@ def test_what_is_no_such_speech_is_refused_with_its_name(own):
         assert str(error.value).startswith(f"{path}: ")
     path.unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"'diffar_speech' is not under .*\(commit 1792a323"
+        FileNotFoundError, match=r"'diffar_speech' is neither under .*\(commit 1792a323"
     ):
         released.babbles()
 
