@@ -332,10 +332,12 @@ def compare_(a: str, b: str | None, everything: bool, form: str) -> None:
 @click.option("--force", is_flag=True, help="Take the place of a folder that is there.")
 def export(name: str, target: Path, figures: str, tables: bool, force: bool) -> None:
     """Write the figures of the finished run RUN into a new folder, with an index of captions."""
-    from press.run.export import export
+    from press.run.export import export, is_export
 
     if target.exists() and not force:
         raise ValueError(f"--to: {target} is there; name a new folder, or give --force")
+    if target.exists() and not is_export(target):
+        raise ValueError(f"--to: {target} holds more than an earlier export; name a new folder")
     folder = compare.folder(name)
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"run: got {name!r}; {documents.nearest(name, compare.finished())}")
@@ -357,7 +359,8 @@ def reproduce_(force: bool, profile: str, no_book: bool, jobs: int | None) -> No
     )
     for chapter, judged in outcome.found.items():
         click.echo(f"\nclaims of {chapter}:")
-        for claim in claims.load(chapter)["claims"]:
+        values = parameters.load_profile(chapter, profile)
+        for claim in claims.load(chapter, values)["claims"]:
             statement = plain(claim["statement"])
             click.echo(f"    {claim['id']}  {judged[claim['id']]:<14}  {statement}")
     if outcome.worse:

@@ -131,14 +131,20 @@ def digest(data: bytes | str) -> str:
     return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
 
 
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's content, which need not fit into memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def digest_files(files: Iterable[Path], base: Path) -> str:
     """One SHA-256 for a set of files: their paths relative to `base`, and their contents."""
-    lines = []
-    for path in sorted(files):
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        lines.append(f"{path.relative_to(base).as_posix()} {found}")
-    return digest("\n".join(lines))
+    return digest_named({path.relative_to(base).as_posix(): path for path in sorted(files)})
+
+
+def digest_named(named: Mapping[str, Path]) -> str:
+    """One SHA-256 for files in this order: their names here, and their contents."""
+    return digest("\n".join(f"{name} {digest_file(path)}" for name, path in named.items()))
 
 
 def digest_notebook(notebook: Mapping[str, Any]) -> str:

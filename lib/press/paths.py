@@ -13,6 +13,7 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+import platformdirs
 import yaml
 
 ROOT_VARIABLE = "DIFFBOOK_ROOT"
@@ -150,10 +151,16 @@ def working() -> Path:
     return Path(named).resolve() if named else root() / "results"
 
 
-def data_sets() -> Path | None:
-    """Folder of data sets that the reader has, named by ``DIFFBOOK_DATA``; None where there is none."""
-    named = os.environ.get("DIFFBOOK_DATA")
-    return Path(named).resolve() if named else None
+def data_set(name: str) -> Path | None:
+    """Folder of a data set, where loaders find it; None where there is none.
+
+    ``DIFFBOOK_DATA`` is looked at first, then the folder of fetched sets: ``DIFFBOOK_CACHE``, or the
+    user's own.
+    """
+    cache = os.environ.get("DIFFBOOK_CACHE") or platformdirs.user_cache_dir("diffbook")
+    homes = [home for home in (os.environ.get("DIFFBOOK_DATA"), cache) if home]
+    folders = [Path(home).resolve() / name for home in homes]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def relative(path: Path) -> str:

@@ -56,6 +56,17 @@ def test_runs_are_listed_compared_and_exported(book, call, tmp_path):
     assert "wrote 1 files" in call("export", "demo/smoke", "--to", out, "--tables")
     assert "is there; name a new folder" in call("export", "demo/smoke", "--to", out, status=2)
     call("export", "demo/smoke", "--to", out, "--force")
+    (tmp_path / "out" / "thesis.txt").write_text("dear", "utf-8")
+    message = call("export", "demo/smoke", "--to", out, "--force", status=2)
+    assert "holds more than an earlier export" in message
+    assert (tmp_path / "out" / "thesis.txt").is_file()
+
+
+def test_a_run_of_another_time_is_listed(book, call):
+    book.finish("smoke")
+    profile = book.root / "data/demo/laptop.yaml"
+    profile.write_text(profile.read_text("utf-8").replace("n_draws", "n_samples"), "utf-8")
+    assert "ours 1: 1 " in call("runs"), "the chapter has another parameter since"
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(book):

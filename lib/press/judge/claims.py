@@ -17,7 +17,9 @@ from press import paths
 from press.documents import nearest, read_yaml, validate
 from press.judge import rule
 
+# Mathematics and code may hold braces of their own.
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_OWN_BRACES = re.compile(r"\$[^$]*\$|`[^`]*`")
 
 
 def _check_conditions(claim: Mapping[str, Any], where: str) -> None:
@@ -117,6 +119,12 @@ def _at(
         return in_words(value(match[1])) if match[1] in known else match[0]
 
     texts = {name: claim[name] for name in ("statement", "scale", "reason") if name in claim}
+    for place, text in texts.items():
+        for name in _PLACEHOLDER.findall(_OWN_BRACES.sub("", text)):
+            if name not in known:
+                raise ValueError(
+                    f"{where}: {place}: {{{name}}} is no parameter; {nearest(name, known)}"
+                )
     found = {**claim, **{k: _PLACEHOLDER.sub(words, text) for k, text in texts.items()}}
     if "needs" in claim:
         start = claim["judged_from"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from press import closure, documents, machine, paths
-from press.documents import digest, digest_files
+from press.documents import digest, digest_file, digest_files, digest_named
 from press.judge import claims, rule
 
 
@@ -23,26 +23,30 @@ def networks(slug: str) -> list[Path]:
     return sorted({path for pattern in patterns for path in paths.weights().glob(pattern)})
 
 
-def data_files(slug: str, parameters: Mapping[str, Any]) -> list[Path]:
-    """Files in ``DIFFBOOK_DATA`` that a run reads: the claims file names their folders by the value of `data`."""
-    home, wanted = paths.data_sets(), claims.load(slug).get("data", {})
-    folders = [home / name for name in wanted.get(parameters.get("data"), ())] if home else []
-    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+def data_files(slug: str, parameters: Mapping[str, Any]) -> dict[str, Path]:
+    """Files of the data sets that a run reads, by set and name, wherever the sets lie.
+
+    The claims file names the sets by the value of the parameter `data`.
+    """
+    wanted = claims.load(slug).get("data", {}).get(parameters.get("data"), ())
+    folders = [folder for folder in map(paths.data_set, wanted) if folder]
+    found = [(folder.parent, path) for folder in folders for path in sorted(folder.rglob("*"))]
+    return {path.relative_to(home).as_posix(): path for home, path in found if path.is_file()}
 
 
 def files(slug: str, parameters: Mapping[str, Any], sources: Iterable[Path] = ()) -> dict[str, str]:
     """SHA-256 of every file that a run reads beside the book's own text and code, by a name for it.
 
-    These are the trained networks, the data sets in ``DIFFBOOK_DATA``, and `sources`, the code that
-    parameters name with what belongs to it.
+    These are the trained networks, the data sets (``DIFFBOOK_DATA/...``, also where they come from the
+    cache), and `sources`, the code that parameters name with what belongs to it.
     """
-    home = paths.data_sets()
-    found = {paths.relative(path): path for path in [*networks(slug), *sources]}
-    for path in data_files(slug, parameters):
-        found[f"DIFFBOOK_DATA/{path.relative_to(home).as_posix()}"] = path
-    # A path outside the book would name this machine.
-    named = {Path(name).name if Path(name).is_absolute() else name: p for name, p in found.items()}
-    return {name: digest(path.read_bytes()) for name, path in named.items()}
+    named = {f"DIFFBOOK_DATA/{name}": path for name, path in data_files(slug, parameters).items()}
+    for path in dict.fromkeys([*networks(slug), *sources]):
+        name = paths.relative(path)
+        if Path(name).is_absolute():  # a path outside the book would name this machine
+            name = "/".join(path.parts[-2:]) if path.name in named else path.name
+        named[name] = path
+    return {name: digest_file(path) for name, path in named.items()}
 
 
 def inputs(
@@ -61,8 +65,9 @@ def inputs(
         "notebook": documents.digest_notebook(notebook),
         "parameters": _digest(parameters),
         "code": digest_files(code, closure.LIB),
-        "sources": _digest({path.name: digest(path.read_bytes()) for path in sources}),
-        "data": digest_files(data_files(slug, parameters), paths.data_sets() or paths.root()),
+        # Numbered, for two of them may have one name.
+        "sources": _digest({f"{n} {p.name}": digest_file(p) for n, p in enumerate(sources)}),
+        "data": digest_named(data_files(slug, parameters)),
         "networks": digest_files(networks(slug), paths.root()),
         "studies": digest_files(studies, paths.root()),
         "claims": digest_files([paths.claims(slug)], paths.root()),

@@ -76,6 +76,18 @@ def export(run: Path, target: Path, kind: str = "png", *, with_tables: bool = Fa
     return len(files)
 
 
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds what `export` wrote and nothing else, so that it may be replaced."""
+    index = folder / "index.csv"
+    if not index.is_file():
+        return False
+    rows = list(csv.reader(io.StringIO(index.read_text("utf-8"))))
+    return {path.name for path in folder.iterdir()} <= {
+        "index.csv",
+        *(row[0] for row in rows if row),
+    }
+
+
 def csv_text(rows: list[list[str]]) -> str:
     """Rows as CSV."""
     stream = io.StringIO()

@@ -155,20 +155,24 @@ def source_file(parameter: Parameter, value: str) -> Path | None:
 def companions(source: Path) -> list[Path]:
     """Files that a file of code says it reads, ``FILES = ["weights.safetensors"]``, without running it.
 
-    ValueError if the list is no list of texts, or a file is not there.
+    ValueError if the file is no Python, the list is no list of texts, or a file is not there.
     """
-    for node in ast.parse(documents.read_text(source)).body:
-        if isinstance(node, ast.Assign) and [getattr(t, "id", "") for t in node.targets] == [
-            "FILES"
-        ]:
+    try:
+        lines = ast.parse(documents.read_text(source)).body
+    except SyntaxError as error:
+        raise ValueError(f"{source.name}: no Python: {error}") from error
+    for line in lines:
+        if isinstance(line, ast.Assign) and "FILES" in map(ast.unparse, line.targets):
             try:
-                found = [source.parent / name for name in ast.literal_eval(node.value)]
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{source.name}: FILES: expected a list of file names") from error
-            for path in found:
-                if not path.is_file():
-                    raise ValueError(f"{source.name}: FILES: there is no file {path.name}")
-            return found
+                names = ast.literal_eval(line.value)
+            except (ValueError, TypeError):
+                names = None
+            if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+                raise ValueError(f"{source.name}: FILES: expected a list of file names")
+            for name in names:
+                if not (source.parent / name).is_file():
+                    raise ValueError(f"{source.name}: FILES: there is no file {name}")
+            return [source.parent / name for name in names]
     return []
 
 

@@ -1,5 +1,6 @@
 """Two runs of a chapter side by side: settings, verdicts, and metrics that differ beyond their errors."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,13 +32,17 @@ class Row:
 
 
 def finished(chapter: str | None = None) -> dict[str, dict[str, Any]]:
-    """Manifests of all runs by name: ``chapter/run`` in the working folder, a file's path if recorded."""
+    """Manifests of all runs by name: ``chapter/run`` in the working folder, a file's path if recorded.
+
+    A damaged run in the working folder is left out; `find` says what is wrong with it.
+    """
     found: dict[str, dict[str, Any]] = {}
     for slug in paths.chapters() if chapter is None else paths.pages_of(chapter):
         for manifest in manifests.of_chapter(slug):
             found[paths.relative(paths.run(slug, manifest["profile"]))] = manifest
         for path in sorted((paths.working() / slug).glob("[!.]*/manifest.json")):
-            found[f"{slug}/{path.parent.name}"] = manifests.read(path)
+            with contextlib.suppress(ValueError):
+                found[f"{slug}/{path.parent.name}"] = manifests.read(path)
     return found
 
 

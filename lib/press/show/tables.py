@@ -88,15 +88,20 @@ _SIGNS = {
     "approx": "≈", "sqrt": "√", "sum": "Σ", "prod": "Π", "alpha": "α", "beta": "β", "gamma": "γ",
     "epsilon": "ε", "varepsilon": "ε", "zeta": "ζ", "eta": "η", "kappa": "κ", "lambda": "λ", "mu": "μ",
     "sigma": "σ", "tau": "τ", "varphi": "φ", "rho": "ρ", "Sigma": "Σ", "Delta": "Δ", "ell": "ℓ",
-    "bar": "", "hat": "", "tilde": "", "mathcal": "", "mathrm": "", "text": "", "frac": "",
+    "bar": "", "hat": "", "tilde": "", "mathcal": "", "mathrm": "", "mathbb": "", "text": "",
 }  # fmt: skip
 
 
 def plain(text: str) -> str:
     """Make one line of Markdown readable in a terminal: mathematics in letters, no marks of emphasis."""
 
+    def part(text: str) -> str:
+        return text if len(text) == 1 or text.isdecimal() else f"({text})"
+
     def formula(match: re.Match[str]) -> str:
-        found = re.sub(r"\\([a-zA-Z]+) ?", lambda m: _SIGNS.get(m[1], m[1] + " "), match[1])
+        fraction = r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"
+        found = re.sub(fraction, lambda m: f"{part(m[1])}/{part(m[2])}", match[1])
+        found = re.sub(r"\\([a-zA-Z]+) ?", lambda m: _SIGNS.get(m[1], m[1] + " "), found)
         return re.sub(r"\\[,;! ]", " ", found).replace("\\|", "|").translate({123: None, 125: None})
 
     found = re.sub(r"\$([^$]+)\$", formula, text)

@@ -332,9 +332,11 @@ def sized(book, **more):
 
 
 def test_numbers_in_words_come_from_the_run(book):
-    sized(book, statement="Of {n_draws} draws, $x^{n}$ and {scales}.", scale="{n_draws} draws")
+    sized(
+        book, statement="Of {n_draws} draws, $x^{n}$ `{n}` and {scales}.", scale="{n_draws} draws"
+    )
     claim = claims.load("demo", {"n_draws": 20000, "scales": [1, 5]})["claims"][1]
-    assert claim["statement"] == "Of 20,000 draws, $x^{n}$ and 1, 5."
+    assert claim["statement"] == "Of 20,000 draws, $x^{n}$ `{n}` and 1, 5."
     assert claim["scale"] == "20,000 draws"
     assert claims.load("demo")["claims"][1]["scale"] == "10 draws"
 
@@ -385,6 +387,7 @@ def test_texts_and_switches_must_be_equal(book):
         ({"judged_from": "laptop", "needs": ["n_drew"]}, None, "data/demo/laptop.yaml has no n_drew"),
         ({"scale": "{n_draws} draws"}, {}, "names the parameter n_draws: give the ledger its value"),
         ({}, {"n_drew": 1}, "parameter: got 'n_drew'; did you mean 'n_draws'"),
+        ({"scale": "{n_drew}"}, None, "scale: {n_drew} is no parameter; did you mean 'n_draws'"),
     ],
 )  # fmt: skip
 def test_a_size_that_cannot_be_judged_is_refused(book, change, parameters, words):

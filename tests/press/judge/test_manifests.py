@@ -1,6 +1,7 @@
 """Manifests: what a run depends on, and what can be no manifest of a run."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -71,12 +72,40 @@ def test_exactly_the_input_that_changed_is_another(book, monkeypatch, name):
 
 def test_parameters_are_an_input_and_choose_the_data(book, monkeypatch):
     monkeypatch.setenv("DIFFBOOK_DATA", str(book.root / "sets"))
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(book.root / "cache"))
     book.edit_yaml("data/demo/claims.yaml", data={"real": ["speech"]})
     write("sets/speech/a.npz")(book, None)
     embedded, real = (manifests.inputs("demo", {"data": d}) for d in ("embedded", "real"))
     assert {k for k in real if real[k] != embedded[k]} == {"parameters", "data"}
     monkeypatch.delenv("DIFFBOOK_DATA")
     assert manifests.inputs("demo", {"data": "real"})["data"] == embedded["data"]
+
+
+def test_data_sets_are_found_where_loaders_find_them(book, monkeypatch):
+    for home in ("DIFFBOOK_DATA", "DIFFBOOK_CACHE"):
+        monkeypatch.setenv(home, str(book.root / home))
+    book.edit_yaml("data/demo/claims.yaml", data={"real": ["speech"]})
+    read = lambda: manifests.files("demo", {"data": "real"})  # noqa: E731
+    assert read() == {}
+    write("DIFFBOOK_CACHE/speech/a.npz")(book, None)
+    fetched, before = read(), manifests.inputs("demo", {"data": "real"})
+    assert list(fetched) == ["DIFFBOOK_DATA/speech/a.npz"]
+    shutil.copytree(book.root / "DIFFBOOK_CACHE", book.root / "DIFFBOOK_DATA")
+    assert (read(), manifests.inputs("demo", {"data": "real"})) == (fetched, before)
+    (book.root / "DIFFBOOK_DATA/speech/a.npz").write_text("another", "utf-8")
+    assert read() != fetched, "the reader's own folder comes first"
+
+
+def test_files_of_one_name_are_told_apart(book, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outside")
+    weights = [folder / name / "w.bin" for name in ("a", "b")]
+    for path in weights:
+        path.parent.mkdir()
+        path.write_text(path.parent.name, "utf-8")
+    assert list(manifests.files("demo", {}, weights)) == ["w.bin", "b/w.bin"]
+    before = manifests.inputs("demo", {}, weights)["sources"]
+    weights[0].write_text("changed", "utf-8")
+    assert manifests.inputs("demo", {}, weights)["sources"] != before
 
 
 # --- what cannot be right ---------------------------------------------------------------------

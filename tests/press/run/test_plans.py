@@ -272,8 +272,12 @@ def test_files_that_it_says_it_reads_are_inputs(book, model):
     assert plans.plan("demo", "smoke", request).changed({"inputs": before.inputs}) == ["sources"]
     listed = manifests.files("demo", before.parameters, before.sources)
     assert listed["own/w.bin"] == documents.digest(b"2")
-    model.write_text("FILES = [make()]", "utf-8")
-    with pytest.raises(ValueError, match="FILES: expected a list of file names"):
+    for line in ("FILES = [make()]", "FILES = 'w.bin'", "FILES = [1]", "FILES = {[]: 1}"):
+        model.write_text(line, "utf-8")
+        with pytest.raises(ValueError, match="FILES: expected a list of file names"):
+            plans.plan("demo", "smoke", request)
+    model.write_text("def make(:", "utf-8")
+    with pytest.raises(ValueError, match=r"model.py: no Python: invalid syntax"):
         plans.plan("demo", "smoke", request)
 
 

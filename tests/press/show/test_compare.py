@@ -96,7 +96,16 @@ def test_settings_are_what_differs_from_the_recorded_run(book):
         ),
         ("**bold** and *soft* `code`, [a link](https://a.org)", "bold and soft code, a link"),
         ("plain 3 * 4", "plain 3 * 4"),
+        (r"$\frac{1}{2} x$ and $\tfrac{a + b}{\sigma}$", "1/2 x and (a + b)/(σ)"),
     ],
 )
 def test_a_terminal_shows_no_tex(text, words):
     assert plain(text) == words
+
+
+def test_a_damaged_run_hides_no_other(book):
+    book.finish("smoke")
+    (book.finish("laptop") / "manifest.json").write_text("{}", "utf-8")
+    assert list(compare.finished()) == ["demo/smoke"]
+    with pytest.raises(ValueError, match=r"demo/laptop/manifest.json: top level: "):
+        compare.find("demo/laptop")
