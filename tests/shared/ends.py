@@ -16,6 +16,10 @@ LOW = {
         "seed": 0, "n_starts": 1, "max_iter": 1, "n_images": 2, "patch": 9, "n_train": 100,
         "colour_steps": [1],
     },
+    "coupled": {"seed": 0, "n_world": 200, "n_images": 10, "n_clips": 10, "steps": 8},
+    "coupled_appendix": {"seed": 0, "n_world": 200},
+    "diffar": {"seed": 0, "n_markov": 200, "n_crops": 16, "steps": 2},
+    "diffar_appendix": {"seed": 0, "n_text": 10},
 }  # fmt: skip
 
 HIGH = {
@@ -35,8 +39,19 @@ HIGH = {
     ],
     "posterior_appendix": [
         {"seed": 2**31 - 1, "patch": 64, "n_train": 50_000, "n_images": 400},
+        {"colour_steps": [1000]},
         {"n_starts": 100, "max_iter": 1_000_000},
     ],
+    "coupled": [
+        {"seed": 2**31 - 1, "n_images": 300, "n_clips": 300, "steps": 150},
+        {"n_world": 100_000},
+    ],
+    "coupled_appendix": [{"seed": 2**31 - 1, "n_world": 100_000}],
+    "diffar": [
+        {"seed": 2**31 - 1, "steps": 200},
+        {"n_markov": 20_000, "n_crops": 1024},
+    ],
+    "diffar_appendix": [{"seed": 2**31 - 1, "n_text": 500}],
 }
 
 MIXED = {
