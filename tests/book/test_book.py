@@ -1,16 +1,19 @@
 """The rendered book: it builds without a warning, and every page works for every reader.
 
 The book is built once, from a copy, as `make book` builds it. The pages are then read as files, and
-opened from the disk in headless Chromium: light and dark, at the width of a desktop and of a phone,
-with every request to a network recorded. Screenshots go to ``results/screenshots``.
+opened from the disk in headless Chromium, each once: it is seen light and dark, at the width of a desktop
+and of a phone, with every request to a network recorded. With DIFFBOOK_SCREENSHOTS=1 pictures of all
+pages go to ``results/screenshots``.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,15 +45,8 @@ def _toc_files() -> list[str]:
 
 PAGES = _toc_files()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
-# The pages of the library reference are of one make: two views of each show all four settings.
-ALIKE = {page for page in PAGES if page.startswith("book/reference/") and "index" not in page}
-VIEWS = [
-    (page, theme, width)
-    for page in PAGES
-    for theme in THEMES
-    for width in WIDTHS
-    if page not in ALIKE or (theme, width) in (("light", 1280), ("dark", 390))
-]
+# In the order in which an open page is turned from one to the next.
+VIEWS = [(page, theme, width) for page in PAGES for width in WIDTHS for theme in THEMES]
 
 
 @dataclass
@@ -212,13 +208,13 @@ class View:
 
 @pytest.fixture(scope="session")
 def view(site, browser):
-    """Open a page once per theme and width; several tests look at what came of it."""
+    """Open a page once, turn it to each width and theme; several tests look at what came of it."""
 
     @cache
-    def look(page: str, theme: str, width: int) -> View:
-        return _look(browser, site.html / f"{page}.html", theme, width)
+    def turn(page: str) -> dict[tuple[str, int], View]:
+        return _turn(browser, site.html / f"{page}.html")
 
-    return look
+    return lambda page, theme, width: turn(page)[theme, width]
 
 
 # Formulas are set by MathJax: a `.math` element without its container, or TeX in the running text,
@@ -252,50 +248,135 @@ _CUT = r"""() => {
 }"""
 
 
-def _look(browser, path: Path, theme: str, width: int) -> View:
+# Nearly all elements of a chapter are the glyphs of its formulas, made by MathJax, in which axe looks for
+# nothing, and the tokens of its code. For axe a formula becomes an empty box of the same size, and of the
+# tokens of one kind the first three stay.
+_THIN = r"""() => {
+  const glyphs = [...document.querySelectorAll("mjx-math")];
+  const sizes = glyphs.map((e) => e.getBoundingClientRect());
+  glyphs.forEach((e, i) => {
+    e.replaceChildren();
+    e.style.cssText = `display: inline-block; width: ${sizes[i].width}px; height: ${sizes[i].height}px`;
+  });
+  document.querySelectorAll("mjx-assistive-mml").forEach((e) => e.replaceChildren());
+  const kinds = new Map();
+  for (const e of document.querySelectorAll("main pre span:not(:has(*))")) {
+    const kind = `${e.className} ${e.parentElement.className} ${e.closest("div")?.className}`;
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    if (kinds.get(kind) > 3) e.replaceWith(e.textContent);
+  }
+  document.querySelectorAll("main pre").forEach((e) => e.normalize());
+}"""
+# Contrast follows from the colour and size of a text and from what lies beneath it. Of all texts that
+# agree in these, three are marked for axe: measuring each of thousands would take most of the time.
+_MARK_LOOKS = r"""() => {
+  document.querySelectorAll("[data-look]").forEach((e) => delete e.dataset.look);
+  const grounds = new Map([[null, ""]]), looks = new Map();
+  const ground = (e) => {
+    if (!grounds.has(e)) {
+      const { backgroundColor, backgroundImage, opacity, filter } = getComputedStyle(e);
+      const own = `${backgroundColor} ${backgroundImage} ${opacity} ${filter}; `;
+      const below = ground(e.parentElement);
+      grounds.set(e, below.endsWith(own) ? below : below + own);
+    }
+    return grounds.get(e);
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const texts = new Set();
+  while (walker.nextNode()) if (walker.currentNode.data.trim()) texts.add(walker.currentNode.parentElement);
+  for (const e of texts) {
+    const box = e.getBoundingClientRect();
+    if (box.width < 2 || box.height < 2 || e.closest("mjx-container") || !e.checkVisibility()) continue;
+    const { color, fontSize, fontWeight, textShadow } = getComputedStyle(e);
+    const look = [color, fontSize, fontWeight, textShadow, ground(e)].join();
+    looks.set(look, (looks.get(look) ?? 0) + 1);
+    if (looks.get(look) <= 3) e.dataset.look = "";
+  }
+}"""
+# Style sheets finish their transitions at once, and what follows from a new size has happened.
+_SETTLED = """() => new Promise((done) => {
+  document.getAnimations().forEach((all) => all.finish());
+  requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)));
+})"""
+
+
+def _violations(page, rules: dict, marked: bool = False) -> list[str]:
+    """What axe finds on a page, or in its marked places."""
     from axe_playwright_python.sync_playwright import Axe
 
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    context.add_init_script(
-        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
-    )
+    # Without `preload` axe does not fetch style sheets, which a page opened from a file forbids.
+    options = {"resultTypes": ["violations"], "preload": False, **rules}
+    context = {"include": [["[data-look]"]]} if marked else None
+    return [
+        f"{violation['id']}: {node['target']} {node['html'][:200]}"
+        for violation in Axe().run(page, context, options).response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def _turn(browser, path: Path) -> dict[tuple[str, int], View]:
+    """Load a page and look at it in each theme, at each width.
+
+    Contrast is measured in every view; the other rules for accessibility see no colour, so that once for
+    each width is enough.
+    """
+    context = browser.new_context(color_scheme=THEMES[0], reduced_motion="reduce")
+    context.add_init_script("localStorage.setItem('mode', 'auto')")
     page = context.new_page()
     page.set_default_timeout(0)  # a busy machine is no failure
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     requests: list[str] = []
     errors: list[str] = []
     local = ("file:", "data:", "blob:", "about:")
     page.on("request", lambda r: None if r.url.startswith(local) else requests.append(r.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
     page.goto(path.as_uri(), wait_until="load")
     page.wait_for_selector("html[data-ready]", state="attached")
-    page.evaluate("document.fonts.ready")
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    name = f"{path.parent.name}-{path.stem}-{width}-{theme}.png"
-    page.screenshot(path=SCREENSHOTS / name, full_page=True)
-    cut = page.evaluate(_CUT)
-    seen = View(
-        requests=requests,
-        errors=errors,
-        theme=page.evaluate("document.documentElement.dataset.theme"),
-        scroll_width=page.evaluate("document.documentElement.scrollWidth"),
-        width=page.evaluate("window.innerWidth"),
-        unset_formulas=page.evaluate(_UNSET),
-        broken_formulas=page.eval_on_selector_all("mjx-merror", "all => all.map(e => e.title)"),
-        failed_fonts=page.evaluate(
-            "[...document.fonts].filter(f => f.status === 'error').map(f => f.family)"
-        ),
-        cut=[words for words, _ in cut],
-        unmarked=[words for words, marked in cut if not marked],
-        violations=[],
-    )
-    # Without `preload` axe does not fetch style sheets, which a page opened from a file forbids.
-    options = {"runOnly": AXE_TAGS, "resultTypes": ["violations"], "preload": False}
-    for violation in Axe().run(page, options=options).response["violations"]:
-        for node in violation["nodes"]:
-            seen.violations.append(f"{violation['id']}: {node['target']} {node['html'][:200]}")
+    seen = {}
+    for theme, width in _turns(page):
+        if os.environ.get("DIFFBOOK_SCREENSHOTS"):
+            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            name = f"{path.parent.name}-{path.stem}-{width}-{theme}.png"
+            page.screenshot(path=SCREENSHOTS / name, full_page=True)
+        cut = page.evaluate(_CUT)
+        seen[theme, width] = View(
+            requests=requests,
+            errors=errors,
+            theme=page.evaluate("document.documentElement.dataset.theme"),
+            scroll_width=page.evaluate("document.documentElement.scrollWidth"),
+            width=page.evaluate("window.innerWidth"),
+            unset_formulas=page.evaluate(_UNSET),
+            broken_formulas=page.eval_on_selector_all("mjx-merror", "all => all.map(e => e.title)"),
+            failed_fonts=page.evaluate(
+                "[...document.fonts].filter(f => f.status === 'error').map(f => f.family)"
+            ),
+            cut=[words for words, _ in cut],
+            unmarked=[words for words, marked in cut if not marked],
+            violations=[],
+        )
+    page.evaluate(_THIN)
+    for theme, width in _turns(page):
+        page.evaluate(_MARK_LOOKS)
+        found = _violations(page, {"runOnly": {"type": "rule", "values": ["color-contrast"]}}, True)
+        if theme == THEMES[0]:
+            rest = {"runOnly": AXE_TAGS, "rules": {"color-contrast": {"enabled": False}}}
+            layout = _violations(page, rest)
+        seen[theme, width].violations += layout + found
     context.close()
     return seen
+
+
+def _turns(page) -> Iterator[tuple[str, int]]:
+    """Turn an open page to each width and theme."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_selector(f"html[data-theme={theme}]", state="attached")
+            page.evaluate(_SETTLED)
+            page.evaluate("document.fonts.ready")
+            yield theme, width
 
 
 _each_view = pytest.mark.parametrize(("page", "theme", "width"), VIEWS)
