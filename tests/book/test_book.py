@@ -26,7 +26,7 @@ from browser import AXE_TAGS
 bs4 = pytest.importorskip("bs4")
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks")
+SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks", "data")
 SCREENSHOTS = ROOT / "results" / "screenshots"
 THEMES = ("light", "dark")
 WIDTHS = (1280, 390)
@@ -63,7 +63,8 @@ def site(tmp_path_factory) -> Site:
     folder = tmp_path_factory.mktemp("book")
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name)
+        more = {"ignore": shutil.ignore_patterns("weights", "studies")} if name == "data" else {}
+        copy(ROOT / name, folder / name, **more)
     # A Markdown file where none may be read as a page.
     for trap in (".venv/lib", "results", "notebooks/.ipynb_checkpoints"):
         (folder / trap).mkdir(parents=True, exist_ok=True)
@@ -168,15 +169,42 @@ def test_identifiers_are_unique(site, page):
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
-def test_chapter_can_be_downloaded_and_launched(site, page):
+def test_chapter_can_be_downloaded(site, page):
     soup = _soup(site.html / f"{page}.html")
     links = [a["href"] for a in soup.find_all("a", href=True)]
-    colab = [link for link in links if link.startswith("https://colab.research.google.com/")]
-    assert any(link.endswith(f"/{page}.ipynb") for link in colab)
     sources = [link for link in links if link.endswith(f"_sources/{page}.ipynb")]
     assert sources
     copy = (site.html / page).parent / sources[0]
     assert copy.resolve().read_bytes() == (ROOT / f"{page}.ipynb").read_bytes()
+
+
+def test_pages_say_what_they_are_and_lead_to_no_repository_that_is_not_there(site):
+    """The setting `site` has no addresses yet: no buttons, no canonical links, but titles and words."""
+    for page in PAGES:
+        soup = _soup(site.html / f"{page}.html")
+        assert not soup.select(
+            ".btn-source-repository-button, .btn-issues-button, [href*='colab.']"
+        )
+        assert not soup.select("link[rel=canonical], meta[property='og:image']")
+        words = soup.select("meta[name=description]")
+        assert len(words) == 1 and len(words[0]["content"]) > 20, page
+        assert soup.select_one("meta[property='og:title']")["content"]
+    title = _soup(site.html / "book/index.html").title.get_text(strip=True)
+    assert title == yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["title"]
+
+
+def test_every_theorem_is_listed(site):
+    links = {
+        a["href"].partition("#")[2]
+        for a in _soup(site.html / "book/theorems.html").select("main a[href*='#']")
+    }
+    stated = {
+        tag["id"]
+        for page in CHAPTERS
+        for tag in _soup(site.html / f"{page}.html").select("main div.proof.admonition[id]")
+        if "proof-type" not in tag.get("class", []) and not re.match(r"proof(-\d+)?$", tag["id"])
+    }
+    assert stated and stated <= links
 
 
 def test_all_references_are_cited_with_a_number_or_a_place(site):
@@ -425,11 +453,44 @@ def test_page_is_accessible(view, page, theme, width):
 
 
 @pytest.mark.browser
-def test_search_finds_a_word_offline(site, browser):
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("verdict", "book/how_to_read.html#"),
+        ("Frechet", "#"),
+        ("spectral-13", "book/scoreboard.html#"),
+    ],
+)
+def test_search_leads_to_sections_offline(site, browser, words, place):
     page = browser.new_page()
     page.set_default_timeout(0)  # a busy machine is no failure
-    page.goto(f"{(site.html / 'search.html').as_uri()}?q=verdict", wait_until="load")
-    page.wait_for_selector("#search-results li a")
-    links = page.eval_on_selector_all("#search-results li a", "all => all.map(a => a.href)")
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(f"{(site.html / 'search.html').as_uri()}?q={words}", wait_until="load")
+    page.wait_for_selector("#search-results .db-sections a")
+    links = page.eval_on_selector_all("#search-results a", "all => all.map(a => a.href)")
+    text = page.inner_text("#search-results")
     page.close()
-    assert any("how_to_read" in link for link in links)
+    assert any(place in link for link in links)
+    assert all(
+        _fault(site.html, site.html / "search.html", link.partition("/html/")[2]) is None
+        for link in links
+    )
+    assert "\\(" not in text and "$" not in text
+    assert errors == []
+
+
+@pytest.mark.browser
+def test_scoreboard_can_be_filtered_by_address_and_by_hand(site, browser):
+    page = browser.new_page()
+    page.set_default_timeout(0)  # a busy machine is no failure
+    address = (site.html / "book/scoreboard.html").as_uri()
+    page.goto(f"{address}#verdict=partly&chapter=posterior", wait_until="load")
+    seen = ".db-claims tbody tr:not([hidden])"
+    page.wait_for_selector(".db-filter select")
+    rows = page.eval_on_selector_all(seen, "all => all.map(r => r.querySelector('th').innerText)")
+    assert rows and all(row.startswith("posterior-") and "partly" in row for row in rows)
+    page.select_option(".db-filter label:nth-of-type(1) select", "all")
+    assert page.locator(seen).count() > len(rows)
+    assert page.url.endswith("#chapter=posterior")
+    page.close()
