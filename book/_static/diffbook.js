@@ -1,4 +1,4 @@
-// Four things that the pages need and the theme does not do.
+// What the pages need and the theme does not do.
 "use strict";
 
 // Sphinx loads MathJax only on pages with formulas in the text. Some pages have formulas in the
@@ -64,4 +64,66 @@ window.addEventListener("load", async () => {
   document.documentElement.dataset.ready = "";
   document.fonts.addEventListener("loadingdone", reachable);
   new ResizeObserver(reachable).observe(document.querySelector("main"));
+});
+
+// The scoreboard: only the claims of one chapter or with one verdict. What is chosen stands in the
+// address, `#verdict=partly&chapter=spectral`, so that it can be linked.
+document.addEventListener("DOMContentLoaded", () => {
+  const box = document.querySelector(".db-filter");
+  if (!box) return;
+  const rows = [...document.querySelectorAll("table tbody tr")]
+    .map((row) => ({ row, badge: row.querySelector("th .db-badge"), link: row.querySelector("th a") }))
+    .filter(({ badge }) => badge)
+    .map(({ row, badge, link }) => ({
+      row, verdict: badge.textContent, chapter: link.textContent.replace(/-\d+$/, ""),
+    }));
+  const pick = (name) => {
+    const label = box.appendChild(document.createElement("label"));
+    const select = document.createElement("select");
+    label.append(`${name} `, select);
+    for (const value of ["all", ...new Set(rows.map((row) => row[name]))]) select.add(new Option(value));
+    return select;
+  };
+  const chosen = { verdict: pick("verdict"), chapter: pick("chapter") };
+  const count = box.appendChild(document.createElement("output"));
+  const show = () => {
+    const fits = (row) => Object.entries(chosen).every(([k, s]) => s.value === "all" || row[k] === s.value);
+    for (const row of rows) row.row.hidden = !fits(row);
+    const shown = rows.filter(fits).length;
+    count.textContent = `${shown} of ${rows.length} rows`;
+    for (const table of document.querySelectorAll(".db-claims")) {
+      const empty = !table.querySelector("tbody tr:not([hidden])");
+      table.closest("section").classList.toggle("db-empty", empty);
+      table.hidden = empty;
+    }
+  };
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1)))
+    if (chosen[name] && [...chosen[name].options].some((o) => o.value === value)) chosen[name].value = value;
+  box.addEventListener("change", () => {
+    const kept = Object.entries(chosen).filter(([, s]) => s.value !== "all").map(([k, s]) => [k, s.value]);
+    history.replaceState(null, "", kept.length ? `#${new URLSearchParams(kept)}` : location.pathname + location.search);
+    show();
+  });
+  box.hidden = false;
+  show();
+});
+
+// Who only reads may put all code away; the choice holds for the next page.
+document.addEventListener("DOMContentLoaded", () => {
+  const title = document.querySelector("main article h1");
+  if (!title || !document.querySelector("main .cell_input")) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "db-fold";
+  const set = (hidden) => {
+    document.documentElement.toggleAttribute("data-no-code", hidden);
+    button.textContent = hidden ? "Show code" : "Hide code";
+    button.setAttribute("aria-pressed", hidden);
+    try { localStorage.setItem("db-no-code", hidden ? "1" : ""); } catch { /* a browser that keeps nothing */ }
+  };
+  button.addEventListener("click", () => set(!document.documentElement.hasAttribute("data-no-code")));
+  let before = "";
+  try { before = localStorage.getItem("db-no-code"); } catch { /* the same */ }
+  set(Boolean(before));
+  title.after(button);
 });

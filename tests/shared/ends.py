@@ -13,7 +13,7 @@ LOW = {
         "n_train": 100, "n_seeds": 2, "n_restored": 2,
     },
     "posterior_appendix": {
-        "seed": 0, "n_starts": 1, "max_iter": 1, "n_images": 2, "patch": 8, "n_train": 100,
+        "seed": 0, "n_starts": 1, "max_iter": 1, "n_images": 2, "patch": 9, "n_train": 100,
         "colour_steps": [1],
     },
 }  # fmt: skip

@@ -87,7 +87,7 @@ def load(chapter: str, parameters: Mapping[str, Any] | None = None) -> dict[str,
     if not path.is_file():
         known = [slug for slug in paths.chapters() if paths.claims(slug).is_file()]
         raise ValueError(f"chapter: {chapter!r} has no claims file; {nearest(chapter, known)}")
-    document, known = load_file(path), _profile(chapter, "laptop")
+    document, known = load_file(path), profile(chapter, "laptop")
     values = known if parameters is None else parameters
     for name in values:
         if name not in known:
@@ -96,7 +96,8 @@ def load(chapter: str, parameters: Mapping[str, Any] | None = None) -> dict[str,
     return {**document, "claims": claims}
 
 
-def _profile(chapter: str, name: str) -> dict[str, Any]:
+def profile(chapter: str, name: str) -> dict[str, Any]:
+    """Parameters of a profile, unchecked; none where there is no such file."""
     path = paths.profile(chapter, name)
     return read_yaml(path) if path.is_file() else {}
 
@@ -118,11 +119,11 @@ def _at(
     texts = {name: claim[name] for name in ("statement", "scale", "reason") if name in claim}
     found = {**claim, **{k: _PLACEHOLDER.sub(words, text) for k, text in texts.items()}}
     if "needs" in claim:
-        profile = claim["judged_from"]
-        wanted = _profile(chapter, profile)
+        start = claim["judged_from"]
+        wanted = profile(chapter, start)
         unknown = [name for name in claim["needs"] if name not in wanted]
         if unknown:
-            raise ValueError(f"{where}: needs: data/{chapter}/{profile}.yaml has no {unknown[0]}")
+            raise ValueError(f"{where}: needs: data/{chapter}/{start}.yaml has no {unknown[0]}")
         short = [
             f"{name} is {in_words(value(name))}, {in_words(wanted[name])} needed"
             for name in claim["needs"]
@@ -130,7 +131,7 @@ def _at(
         ]
         if short:
             found["untried"] = (
-                f"not tried at this size: judged from `{profile}` on ({'; '.join(short)})"
+                f"not tried at this size: judged from `{start}` on ({'; '.join(short)})"
             )
     return found
 

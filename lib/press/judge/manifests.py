@@ -183,9 +183,13 @@ def of_chapter(slug: str) -> list[dict[str, Any]]:
 
 
 def judged(slug: str, manifest: Mapping[str, Any] | None) -> tuple[dict, dict[str, rule.Metric]]:
-    """Claims of a chapter as a run judges them, and what it measured; at `laptop`, and nothing, for None."""
-    parameters = manifest["parameters"] if manifest else None
-    return claims.load(slug, parameters), metrics_of(manifest)
+    """Claims of a chapter as a run judges them, and what it measured; at `laptop`, and nothing, for None.
+
+    A parameter that the chapter has had since an older run counts as at `laptop`.
+    """
+    known = claims.profile(slug, "laptop")
+    made = manifest["parameters"] if manifest else {}
+    return claims.load(slug, {k: made.get(k, v) for k, v in known.items()}), metrics_of(manifest)
 
 
 def metrics_of(manifest: Mapping[str, Any] | None) -> dict[str, rule.Metric]:

@@ -11,6 +11,7 @@ from press import paths
 from press.documents import write_text
 from press.judge import claims, manifests, rule
 from press.judge.manifests import judged
+from press.show import sources
 from press.show.tables import DASH, Cell, Display, table
 from press.show.verdicts import measured_cell, reason_of, reported, verdict_cell, with_note
 
@@ -26,8 +27,13 @@ The tables are made from the claims and from the recorded runs in `data/<chapter
 Each claim links to the place where its chapter measures it.
 Below what was measured stand the profile of the run, the scale, and the reason where a claim is not reproduced.
 A value in brackets is a 95 % confidence interval, $n$ the number of independent repetitions behind it.
+The small links below a claim lead to the file that holds it, to the record of its run, and to the functions of the library that its cells call.
+
+```{raw} html
+<div class="db-filter" hidden></div>
+```
 """
-OPEN, CLOSE = "<!-- chapters -->", "<!-- /chapters -->"
+MARKS = "<!-- {0} -->{1}<!-- /{0} -->"
 
 
 def _page(slug: str) -> str:
@@ -61,16 +67,32 @@ def runs_table(book: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) 
     return table("Recorded runs", head, rows)
 
 
+def _links(claim: str, chapter: str, run: str, functions: Mapping[str, list[str]]) -> Cell:
+    """Where a claim is written, what its run recorded, and what computed it."""
+    places = sources.files(chapter, None if run == DASH else run)
+    named = list(map(sources.link, functions.get(claim, [])))
+    found = [(name, place) for name, place in [*places.items(), *named]]
+    markup = " ".join(f'<a href="{place}">{html.escape(name)}</a>' for name, place in found)
+    return Cell(f'<div class="db-note db-links">{markup}</div>', "")
+
+
 def _score_row(
-    chapter: str, number: int, document: Mapping[str, Any], metrics: Mapping[str, Any], run: str
+    chapter: str,
+    number: int,
+    functions: Mapping[str, list[str]],
+    document: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    run: str,
 ) -> list:
     claim = document["claims"][number]
     verdict = rule.claim_verdict(claim, metrics)
     measured = with_note(measured_cell(claim, metrics, exact=True), f"{run}; {claim['scale']}")
     reason = reason_of(claim, verdict)
+    said = with_note(Cell.of(claim["statement"]), f"{claim['kind']}; {claim['place']}")
+    links = _links(claim["id"], chapter, run, functions)
     return [
         verdict_cell(claim, verdict, _page(chapter)),
-        with_note(Cell.of(claim["statement"]), f"{claim['kind']}; {claim['place']}"),
+        Cell(f"{said.html} {links.html}", said.text),
         Cell.of(reported(claim)),
         with_note(measured, reason) if reason else measured,
     ]
@@ -81,6 +103,7 @@ def claims_table(
 ) -> Display:
     """Every claim of a chapter, one row per recorded run that tried it."""
     runs = [(*judged(chapter, manifest), manifest["profile"]) for manifest in manifests]
+    functions = sources.functions(chapter)
     rows = []
     for number in range(len(document["claims"])):
         tried = [
@@ -88,7 +111,8 @@ def claims_table(
             for at, metrics, run in runs
             if rule.claim_verdict(at["claims"][number], metrics) != rule.NOT_TRIED
         ]
-        rows += [_score_row(chapter, number, *run) for run in tried or [(document, {}, DASH)]]
+        tried = tried or [(document, {}, DASH)]
+        rows += [_score_row(chapter, number, functions, *run) for run in tried]
     head = (
         "Claim",
         "What is claimed, where",
@@ -107,7 +131,7 @@ def scoreboard() -> str:
     book = claims.load_book()
     runs = {slug: manifests.of_chapter(slug) for slug in book}
     recorded = runs_table(book, [run for found in runs.values() for run in found])
-    parts = [INTRODUCTION, "## Recorded runs", _raw(recorded)]
+    parts = [INTRODUCTION]
     for caption, slugs in paths.contents().items():
         parts.append(f"## {caption}")
         for slug in (slug for slug in slugs if slug in book):
@@ -116,6 +140,7 @@ def scoreboard() -> str:
             if len(paths.pages_of(slug)) > 1:
                 parts.append(f"The chapter with its appendix: {tally(slug)}.")
             parts.append(_raw(claims_table(slug, book[slug], runs[slug])))
+    parts += ["## Recorded runs", _raw(recorded)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
@@ -124,6 +149,14 @@ def tally(slug: str) -> str:
     return rule.total(
         judged(page, manifests.recorded(page, "laptop")) for page in paths.pages_of(slug)
     )
+
+
+def whole_tally() -> str:
+    """Verdicts of the whole book, in a sentence."""
+    pages = [judged(slug, manifests.recorded(slug, "laptop")) for slug in claims.load_book()]
+    count = sum(len(document["claims"]) for document, _ in pages)
+    found = rule.total(pages).replace("the paper's", "the papers'")
+    return f"**{count} claims** were examined: {found}."
 
 
 def _lists() -> Iterator[tuple[dict[str, Any], list[Path]]]:
@@ -162,12 +195,18 @@ def landing_list() -> str:
 def pages() -> dict[Path, str]:
     """Every generated page with its text; in the others only what stands between two markers."""
     found = {paths.root() / "book" / "scoreboard.md": scoreboard()}
-    lists = {"README.md": readme_list, "book/index.md": landing_list}
-    for name, make in lists.items():
+    lists = {
+        ("README.md", "tally"): whole_tally,
+        ("README.md", "chapters"): readme_list,
+        ("book/index.md", "chapters"): landing_list,
+    }
+    for (name, mark), make in lists.items():
         path = paths.root() / name
-        if path.is_file() and OPEN in (text := path.read_text("utf-8")):
-            inside = f"{OPEN}\n{make()}\n{CLOSE}"
-            found[path] = re.sub(f"{OPEN}.*?{CLOSE}", lambda _, new=inside: new, text, flags=re.S)
+        text = found.get(path) or (path.read_text("utf-8") if path.is_file() else "")
+        pattern = MARKS.format(mark, ".*?")
+        if re.search(pattern, text, re.S):
+            inside = MARKS.format(mark, f"\n{make()}\n")
+            found[path] = re.sub(pattern, lambda _, new=inside: new, text, flags=re.S)
     return found
 
 

@@ -111,8 +111,9 @@ def table(
     columns = "".join(f'<th scope="col">{inline_html(name)}</th>' for name in head)
     lines = []
     for first, *rest in rows:
-        cells = "".join(f"<td>{cell.html}</td>" for cell in rest)
-        lines.append(f'<tr><th scope="row">{first.html}</th>{cells}</tr>')
+        # A line for each cell: what strips the tags, as a search index does, must not join their words.
+        cells = "\n".join(f"<td>{cell.html}</td>" for cell in rest)
+        lines.append(f'<tr><th scope="row">{first.html}</th>\n{cells}</tr>')
     body = "\n".join(lines)
     markup = (
         f'<div class="{f"db-table {kind}".strip()}" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n'

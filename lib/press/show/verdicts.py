@@ -144,7 +144,7 @@ def measured_cell(claim: Mapping[str, Any], metrics: Mapping[str, Metric], exact
 
 def with_note(cell: Cell, note: str) -> Cell:
     """Put a note below what a cell holds."""
-    markup = f'{cell.html}<div class="db-note">{inline_html(note)}</div>'
+    markup = f'{cell.html} <div class="db-note">{inline_html(note)}</div>'
     return Cell(markup, f"{cell.text} | {note}")
 
 

@@ -217,8 +217,8 @@ def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
     save(book, manifest("gpu", forms=1e-3))
     page = pages.scoreboard()
     assert [line for line in page.splitlines() if line.startswith("#")] == [
-        *("# Scoreboard", "## Recorded runs", "## Papers"),
-        *("### A demonstration", "### A demonstration"),
+        *("# Scoreboard", "## Papers"),
+        *("### A demonstration", "### A demonstration", "## Recorded runs"),
     ]
     markup = Markup("".join(re.findall(r"```\{raw\} html\n(.*?)\n```", page, re.S)))
     links = [attrs["href"] for attrs in markup.named("a")]
@@ -227,6 +227,11 @@ def test_scoreboard_lists_every_claim_of_every_chapter_and_run(book):
     assert links.count("../notebooks/core/more.html#claim-more-01") == 1
     for part in ("device of laptop", "device of gpu", "12 s", "not tried", "ours 1: 1 reproduced"):
         assert part in markup.text
+    assert links.count("../data/demo/claims.yaml") == 3
+    assert links.count("../data/demo/runs/laptop.json") == 2
+    assert links.count("../data/more/runs/laptop.json") == 0
+    words = re.sub(r"<[^>]+>", "", page).split()
+    assert "demo-01" in words, "what strips the tags must not join words"
     labels = [attrs["aria-label"] for attrs in markup.named("div") if "aria-label" in attrs]
     assert len(labels) == 3
     assert page == pages.scoreboard()
@@ -243,11 +248,18 @@ def test_a_run_from_a_changed_tree_says_so(book):
 def test_lists_are_written_between_their_markers_only(book):
     book.prose()
     index = book.root / "book" / "index.md"
-    index.write_text(f"Above\n{pages.OPEN}\nold\n{pages.CLOSE}\nbelow\n", "utf-8")
+    old = pages.MARKS.format("chapters", "\nold\n")
+    index.write_text(f"Above\n{old}\nbelow\n", "utf-8")
+    readme = book.root / "README.md"
+    readme.write_text(f"{pages.MARKS.format('tally', '')}\n{readme.read_text('utf-8')}", "utf-8")
     assert {path.name for path in pages.write()} == {"README.md", "index.md", "scoreboard.md"}
     text = index.read_text("utf-8")
     assert text.startswith("Above\n")
     assert text.endswith("below\n")
     assert "{doc}`/notebooks/core/demo`\n: draws numbers and looks at them\n" in text
     assert "old" not in text
+    assert "**2 claims** were examined: the papers' 1: 1 not tried; ours" in readme.read_text(
+        "utf-8"
+    )
+    assert "| 1 | [A demonstration]" in readme.read_text("utf-8")
     assert pages.write() == []
