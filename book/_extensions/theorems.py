@@ -6,7 +6,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 
-class theorems(nodes.General, nodes.Element):  # noqa: N801 - nodes are named in small letters
+class theorems(nodes.General, nodes.Element):
     """Place of the list, filled when every page has been read."""
 
 
