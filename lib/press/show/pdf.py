@@ -99,9 +99,9 @@ def main() -> int:
     """Print the chapters that the command line names."""
     try:
         for path in write(sys.argv[1:]):
-            print(paths.relative(path))
+            sys.stdout.write(f"{paths.relative(path)}\n")
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
 
