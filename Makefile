@@ -26,7 +26,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce test lint book lab lock clean distclean
+.PHONY: help env reproduce test lint book pdf lab lock clean distclean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ lint: $(STAMP)
 book: $(STAMP)  ## render the committed notebooks without executing them
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@echo "Start page: $(CURDIR)/_build/html/index.html"
+
+pdf: book  ## print each chapter to _build/pdf (needs Chromium)
+	@$(BIN)/python -m press.show.pdf
 
 lab: $(STAMP)  ## open JupyterLab in the folder of the chapters (OPTIONS="--no-browser")
 	$(BIN)/jupyter lab $(AS_ROOT) $(OPTIONS) notebooks

@@ -8,6 +8,7 @@ pages go to ``results/screenshots``.
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -47,6 +48,8 @@ PAGES = _toc_files()
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
 # In the order in which an open page is turned from one to the next.
 VIEWS = [(page, theme, width) for page in PAGES for width in WIDTHS for theme in THEMES]
+# Bytes that a chapter may ask for when it is opened, text compressed as servers do.
+WEIGHT = 1_000_000
 
 
 @dataclass
@@ -232,6 +235,7 @@ class View:
     cut: list[str]
     unmarked: list[str]
     violations: list[str]
+    weight: int
 
 
 @pytest.fixture(scope="session")
@@ -321,6 +325,25 @@ _MARK_LOOKS = r"""() => {
     if (looks.get(look) <= 3) e.dataset.look = "";
   }
 }"""
+# Pictures come when they are near, so all of a page is passed once.
+_TO_THE_END = """async () => {
+  for (let y = 0; y < document.documentElement.scrollHeight; y += 800) {
+    scrollTo(0, y);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+  scrollTo(0, 0);
+}"""
+
+
+def _bytes(urls: list[str]) -> int:
+    """Size of local files, text as it is sent."""
+    paths = {Path(unquote(urlsplit(url).path)) for url in urls if url.startswith("file:")}
+    text = {".html", ".css", ".js", ".svg"}
+    contents = ((path.suffix in text, path.read_bytes()) for path in paths)
+    return sum(len(gzip.compress(data, 6) if packed else data) for packed, data in contents)
+
+
 # Style sheets finish their transitions at once, and what follows from a new size has happened.
 _SETTLED = """() => new Promise((done) => {
   document.getAnimations().forEach((all) => all.finish());
@@ -349,19 +372,19 @@ def _turn(browser, path: Path) -> dict[tuple[str, int], View]:
     each width is enough.
     """
     context = browser.new_context(color_scheme=THEMES[0], reduced_motion="reduce")
-    context.add_init_script("localStorage.setItem('mode', 'auto')")
     page = context.new_page()
     page.set_default_timeout(0)  # a busy machine is no failure
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
-    requests: list[str] = []
+    asked: list[str] = []
     errors: list[str] = []
-    local = ("file:", "data:", "blob:", "about:")
-    page.on("request", lambda r: None if r.url.startswith(local) else requests.append(r.url))
+    page.on("request", lambda r: asked.append(r.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda m: errors.append(m.text) if m.type in ("error", "warning") else None)
     page.goto(path.as_uri(), wait_until="load")
     page.wait_for_selector("html[data-ready]", state="attached")
-    seen = {}
+    weight = _bytes(asked)
+    page.evaluate(_TO_THE_END)
+    local, seen = ("file:", "data:", "blob:", "about:"), {}
     for theme, width in _turns(page):
         if os.environ.get("DIFFBOOK_SCREENSHOTS"):
             SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -369,7 +392,7 @@ def _turn(browser, path: Path) -> dict[tuple[str, int], View]:
             page.screenshot(path=SCREENSHOTS / name, full_page=True)
         cut = page.evaluate(_CUT)
         seen[theme, width] = View(
-            requests=requests,
+            requests=[url for url in asked if not url.startswith(local)],
             errors=errors,
             theme=page.evaluate("document.documentElement.dataset.theme"),
             scroll_width=page.evaluate("document.documentElement.scrollWidth"),
@@ -382,6 +405,7 @@ def _turn(browser, path: Path) -> dict[tuple[str, int], View]:
             cut=[words for words, _ in cut],
             unmarked=[words for words, marked in cut if not marked],
             violations=[],
+            weight=weight,
         )
     page.evaluate(_THIN)
     for theme, width in _turns(page):
@@ -442,6 +466,13 @@ def test_nothing_is_cut(view, page, theme, width):
     """At 1280 pixels everything fits its box; on a phone what does not scrolls, and shows that it does."""
     seen = view(page, theme, width)
     assert not (seen.cut if width >= 1280 else seen.unmarked)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_chapter_is_light(view, page):
+    """What a chapter asks for before anybody scrolls; pictures, sound and long scripts come when near."""
+    assert view(page, "light", 1280).weight <= WEIGHT
 
 
 @pytest.mark.browser
