@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from press import cli, documents
 from press.judge import manifests
+from press.run import reproduce
 
 CONFIG = {
     "title": "Small book",
@@ -239,6 +240,16 @@ def test_record_puts_chapter_manifest_and_pages_under_version_control(book):
     assert readme.endswith("After\n")
     # The pages show what was just recorded, so there is nothing to do.
     assert book.cli("pages").stdout == ""
+
+
+def test_reproduce_says_the_claims_as_its_runs_judge_them(book, call, monkeypatch):
+    document = book.root / "data/demo/claims.yaml"
+    text = document.read_text("utf-8")
+    document.write_text(text.replace("mean of the draws", "mean of {n_draws} draws"), "utf-8")
+    outcome = reproduce.Outcome({"demo": dict.fromkeys(("demo-01", "demo-02"), "partly")})
+    monkeypatch.setattr(reproduce, "reproduce", lambda *_, **__: outcome)
+    assert "demo-02  partly          The mean of 5 draws" in call("reproduce", "-P", "smoke")
+    assert "The mean of 10 draws" in call("reproduce")
 
 
 def test_failing_chapter_stops_reproduce_and_keeps_the_finished_one(book):
