@@ -137,13 +137,7 @@ def _picture(images: NDArray, recipe: ScheduleRecipe, ends: dict[str, Any]) -> b
     figures = [lines(rank, {"variance": lam}, xlabel="mode, by decreasing variance",
                      ylabel="variance", log="xy", title="Spectrum of the images")]  # fmt: skip
     position = np.arange(recipe.S)
-    range_ = (float(recipe.sigmas[-2]), float(recipe.sigmas[0]))
-    if ends.get("sigma_range"):
-        range_ = tuple(ends["sigma_range"])
-    elif recipe.alphas_cumprod is not None:
-        ac = recipe.alphas_cumprod[[0, -1]]
-        range_ = tuple(np.sqrt((1.0 - ac) / ac))
-    others = rivals(recipe.S, *range_, recipe.alphas_cumprod)
+    others = rivals(recipe.S, *recipe.sigma_range, recipe.alphas_cumprod)
     stands = {OURS: recipe.sigmas[:-1]} | {name: sigma[:0:-1] for name, sigma in others.items()}
     figures.append(lines(position, stands, xlabel="step", ylabel="sigma", log="y",
                          title="Where the network is asked"))  # fmt: skip

@@ -51,6 +51,8 @@ class ScheduleRecipe:
         What `schedule` holds.
     alphas_cumprod : ndarray, shape (T,), or None
         The model's levels that the recipe was made for.
+    sigma_range : (float, float)
+        The model's smallest and largest level.
     lam : ndarray, shape (modes,)
         Variances of the data's modes; those without variance left out.
     predicted : dict of str to dict of str to float
@@ -69,6 +71,7 @@ class ScheduleRecipe:
     schedule: Array
     process: Process
     alphas_cumprod: Array | None
+    sigma_range: tuple[float, float]
     lam: Array
     predicted: dict[str, dict[str, float]]
     converged: bool
@@ -105,6 +108,7 @@ class ScheduleRecipe:
             "timesteps": None if self.timesteps is None else self.timesteps.tolist(),
             "schedule": self.schedule.tolist(),
             "process": self.process,
+            "sigma_range": list(self.sigma_range),
             "modes": int(self.lam.size),
             "predicted_w2": self.predicted,
             "converged": self.converged,
@@ -233,7 +237,7 @@ def _design(
         )
     notes += [f"of the design: {warning.message}" for warning in caught]
     # The step to the smallest level goes all the way to 0, as samplers in use do it.
-    sigma = np.concatenate([[0.0], best.sigma[1:]])
+    sigma = np.concatenate([[0.0], best.sigma[1:-1], [high]])
     timesteps, rounded, schedule = None, {}, sigma
     if train is not None:
         timesteps = _distinct_steps(sigma[1:], train)
@@ -249,7 +253,7 @@ def _design(
     if not converged:
         notes.append("the design did not come to rest: give more starts")
     return ScheduleRecipe(
-        sigma[::-1].copy(), timesteps, schedule, process, train, lam, predicted,
+        sigma[::-1].copy(), timesteps, schedule, process, train, (low, high), lam, predicted,
         converged, best.starts_reached, tuple(notes),
     )  # fmt: skip
 
