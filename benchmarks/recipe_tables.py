@@ -21,6 +21,8 @@ from diffbook.recipes.schedule import OURS, rivals
 OUT = Path(__file__).resolve().with_name("recorded_recipes.json")
 STEPS = (5, 10, 20)
 SEEDS = (0, 1, 2)
+TRAINED_STEPS = (5, 10)
+COMPARED = (OURS, "leading", "Karras rho=7", "log-uniform")
 
 
 def gaussian(n: int = 1000) -> dict:
@@ -96,11 +98,11 @@ def trained(data: str, n: int = 1000) -> dict:
         denoise = as_denoiser(load_weights(path)[0])
         x_T = np.random.default_rng(seed).standard_normal((n, *images.shape[1:]))
         x_T = torch.tensor(x_T, dtype=torch.float32)
-        for S in STEPS:
+        for S in TRAINED_STEPS:
             levels = rivals(S, low, high, chain)
             recipe = recipes.schedule_for(images, S, alphas_cumprod=chain)
             levels = {OURS: recipe.sigmas[::-1]} | levels
-            levels.pop("uniform")
+            levels = {name: levels[name] for name in COMPARED}
             for solver, sample in (("DDIM", samplers.ddim), ("DPM++ 2M", samplers.dpmpp_2m)):
                 for label, sigma in levels.items():
                     alpha_bar = schedules.sigma_to_alpha_bar(sigma)
@@ -123,13 +125,14 @@ def differences(found: dict) -> dict:
     }
 
 
-def main(n: int = 1000, out: Path = OUT) -> None:
+def main(n: int = 300, out: Path = OUT) -> None:
     """Compute and write all tables."""
-    document: dict = {"command": "python -m benchmarks.recipe_tables", "gaussian_w2": gaussian(n)}
+    command = f"python -m benchmarks.recipe_tables {n}"
+    document: dict = {"command": command, "samples": n, "gaussian_w2": gaussian()}
     for data in ("digits", "photos"):
         found = trained(data, n)
         document[data] = {"sliced_w2": found, "rival_minus_recipe": differences(found)}
-    out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
