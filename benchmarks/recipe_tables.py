@@ -16,7 +16,7 @@ from diffbook import recipes, samplers, schedules
 from diffbook.datasets import digits, photos
 from diffbook.metrics.intervals import paired_ci
 from diffbook.metrics.samples import sliced_w2
-from diffbook.recipes.schedule import OURS, rivals
+from diffbook.recipes.design import OURS, rivals
 
 OUT = Path(__file__).resolve().with_name("recorded_recipes.json")
 STEPS = (5, 10, 20)

@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "spectra": "spectrum_of",
-        "schedule": "ScheduleRecipe schedule_for schedule_for_spectrum",
+        "design": "ScheduleRecipe schedule_for schedule_for_spectrum",
         "schedulers": "configure read_alphas_cumprod",
+        "schedule": "",
     },
 )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffbook._checks import choice, real, whole
-from diffbook.recipes.schedule import ScheduleRecipe
+from diffbook.recipes.design import ScheduleRecipe
 from diffbook.schedules.families import cosine_chain
 from diffbook.schedules.levels import alpha_bar_to_sigma
 

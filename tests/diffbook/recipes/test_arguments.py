@@ -3,7 +3,7 @@
 import numpy as np
 from nonsense import case, table_tests
 
-from diffbook.recipes import schedule, schedulers, spectra
+from diffbook.recipes import design, schedulers, spectra
 from diffbook.schedules import ddpm_chain
 
 CHAIN = ddpm_chain(50, 1e-3, 0.2)
@@ -15,15 +15,15 @@ COMMON = {"loss": "w2", "n_starts": 2, "seed": 3}
 CASES = [
     case(spectra.spectrum_of, SIGNED, data=IMAGES, channels="first"),
     case(
-        schedule.schedule_for, SIGNED,
+        design.schedule_for, SIGNED,
         data=IMAGES, S=4, alphas_cumprod=CHAIN, channels="first", **COMMON,
     ),
     case(
-        schedule.schedule_for_spectrum,
+        design.schedule_for_spectrum,
         {"mu0_spectral": ("complex negative", "modes of the DFT are complex")},
         lam=LAM, S=4, sigma_range=(0.01, 50.0), mu0_spectral=LAM, **COMMON,
     ),
-    case(schedule.rivals, S=4, sigma_min=0.03, sigma_max=50.0, alphas_cumprod=CHAIN),
+    case(design.rivals, S=4, sigma_min=0.03, sigma_max=50.0, alphas_cumprod=CHAIN),
     case(
         schedulers.read_alphas_cumprod,
         config={"beta_schedule": "linear", "num_train_timesteps": 50},
@@ -31,6 +31,7 @@ CASES = [
 ]  # fmt: skip
 EXEMPT = {
     "ScheduleRecipe": "a record that schedule_for makes",
+    "main": "a command line; test_command.py gives it what it refuses",
     "configure": "takes objects; test_schedulers.py gives it what it refuses",
 }
 

@@ -37,3 +37,15 @@ def test_table_is_the_recorded_one():
             "DPM++ 2M Karras", "DPM++ 2M log-uniform", "DPM++ 2M, recipe",
         )  # fmt: skip
         assert shown == [round(row[name], 2) for name in names]
+
+
+def test_table_of_networks_is_the_recorded_one():
+    found = json.loads(RECORDED.read_text("utf-8"))
+    for data in ("digits", "photos"):
+        for solver, steps in found[data]["sliced_w2"].items():
+            for S, rows in steps.items():
+                start = re.escape(f"| {data}, {solver}, {S} | ")
+                (line,) = re.findall(rf"^{start}.*$", PAGE, re.M)
+                shown = [float(cell.split()[0]) for cell in line.split(" | ")[1:]]
+                means = [sum(values) / len(values) for values in rows.values()]
+                assert shown == pytest.approx(means, abs=6e-4)

@@ -5,7 +5,7 @@ import pytest
 
 from diffbook import samplers, schedules
 from diffbook.recipes import configure, read_alphas_cumprod, schedule_for_spectrum
-from diffbook.recipes.schedule import FIRST, OURS, ROUNDED, SECOND
+from diffbook.recipes.design import FIRST, OURS, ROUNDED, SECOND
 
 diffusers = pytest.importorskip("diffusers", reason="diffbook[diffusers] is not installed")
 torch = pytest.importorskip("torch")
