@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = face(
             "metrics",
             "nets",
             "priors",
+            "recipes",
             "samplers",
             "schedules",
         ),

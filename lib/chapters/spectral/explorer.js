@@ -253,8 +253,14 @@
     return v === 0 || Math.abs(v) >= 1e3 ? String(Number(v.toPrecision(3))) : v.toPrecision(3);
   }
 
+  // The library's call for what the figure shows; `lam` is a line of Python.
+  const python = (lam, S, loss) => [
+    "import numpy as np", "from diffbook import priors, schedules", "", lam,
+    `best = schedules.design_schedule(lam, ${S}, loss="${loss}")`,
+    "print(best.sigma)  # clean end first; best.schedule holds alpha_bar"].join("\n");
+
   const math = { SIGMA_0, SIGMA_S, linearBeta, cosine, edm, logLinear, distinct, limitDensity,
-    followDensity, logLoss, design, gain, w2, kl, ramp, powerLaw, white, show };
+    followDensity, logLoss, design, gain, w2, kl, ramp, powerLaw, white, python, show };
 
   // --- figure ---------------------------------------------------------------------------------
 
@@ -377,10 +383,29 @@
       el("thead", {}, el("tr", {}, ...head)), body);
     const live = el("p", { class: "dbx-live", role: "status", "aria-live": "polite" });
 
+    const copy = el("button", { type: "button", id: `${id}-copy` }, "Copy as Python");
+    const code = el("textarea", { id: `${id}-code`, readonly: "", rows: 7, spellcheck: "false", "aria-label": "Python that designs the schedule shown" });
+    const said = el("span", { "aria-live": "polite", class: "dbx-said" });
+    code.hidden = true;
+    copy.addEventListener("click", async () => {
+      code.value = python(lamPython(), Number(steps.value), loss.value);
+      try {
+        await navigator.clipboard.writeText(code.value);
+        said.textContent = "Copied.";
+        code.hidden = true;
+      } catch { // a page from a file has no clipboard: show the text, selected
+        code.hidden = false;
+        code.focus();
+        code.select();
+        said.textContent = "Select and copy the text below.";
+      }
+    });
+
     host.replaceChildren(
       el("div", { role: "group", "aria-label": "Settings of the schedule explorer" },
         el("div", { class: "dbx-controls" }, spectrumField, alphaField, varianceField, stepsField),
         el("div", { class: "dbx-controls" }, lossField, leftField, rightField)),
+      el("div", { class: "dbx-copy" }, copy, said, code),
       el("div", { class: "dbx-panels" }, leftPanel, rightPanel), live, table);
 
     let cacheKey = "", limit = null, last = "";
@@ -390,7 +415,15 @@
       if (spectrum.value === "white") return white(10 ** Number(variance.value));
       return data.spectra[spectrum.value.slice(5)];
     }
+    function lamPython() {
+      if (spectrum.value === "ramp") return "lam = priors.GaussianPrior.ramp(d=50).lam";
+      if (spectrum.value === "power") return `lam = (np.arange(1, 257) / 16) ** -${alpha.value}`;
+      if (spectrum.value === "white") return `lam = np.full(50, 10.0**${variance.value})`;
+      return `lam = np.array([${lamNow().join(", ")}])`;
+    }
     function update() {
+      said.textContent = "";
+      code.hidden = true;
       const S = Number(steps.value), lam = [...lamNow()].sort((a, b) => b - a), d = lam.length;
       alphaField.hidden = spectrum.value !== "power";
       varianceField.hidden = spectrum.value !== "white";

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -197,6 +198,55 @@ def test_optimum_equals_the_library(open_page, spectrum, S, loss):
     found = design.objective(design.make_problem(lam, loss=loss), sigma)
     best = design.design_schedule(lam, S, loss=loss).objective
     assert found == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("spectrum", "loss", "key"),
+    [("ramp", "w2", ""), ("power", "kl", "alpha"), ("white", "w2", "variance"),
+     ("data:photo patches", "w2", ""), ("data:digits", "kl", "")],
+)  # fmt: skip
+def test_copied_python_makes_the_schedule_of_the_figure(open_page, spectrum, loss, key):
+    # A page from a file is no secure context, as far as a browser can be told here: no clipboard.
+    page = open_page(S=7)
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.locator("[id$='-spectrum']").select_option(spectrum)
+    page.locator("[id$='-loss']").select_option(loss)
+    if key:
+        page.locator(f"[id$='-{key}']").press("ArrowLeft")
+    page.locator("[id$='-left']").select_option("snr")
+    page.locator("[id$='-copy']").press("Enter")
+    code = page.locator("[id$='-code']")
+    code.wait_for()
+    assert code.evaluate("e => document.activeElement === e && e.selectionEnd === e.value.length")
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # faint modes of the digits
+        exec(code.input_value(), names)
+    lam = call(page, f"m.design({json.dumps(list(names['lam']))}, 7, '{loss}', "
+               f"m.limitDensity({json.dumps(list(names['lam']))}, '{loss}').own(7))")  # fmt: skip
+    np.testing.assert_allclose(names["best"].sigma, lam, rtol=1e-3)
+    # The curve that is drawn: ordinates run from -10.6 to 10 in log SNR, so only its shape is read.
+    path = page.locator(".dbx g.dbx-spectral path").first.get_attribute("d")
+    y = np.array([float(p.split(",")[1]) for p in path[1:].split("L")])
+    shown = (y - y[0]) / (y[-1] - y[0])
+    x = np.log(names["best"].sigma)
+    np.testing.assert_allclose(shown, (x - x[0]) / (x[-1] - x[0]), atol=2e-3)
+
+
+@pytest.mark.browser
+def test_python_goes_to_the_clipboard_where_there_is_one(open_page):
+    page = open_page(S=7)
+    page.evaluate(
+        "Object.defineProperty(navigator, 'clipboard',"
+        " {value: {writeText: async t => { window.copied = t; }}})"
+    )
+    page.locator("[id$='-copy']").press("Space")
+    page.wait_for_function("window.copied")
+    assert "design_schedule(lam, 7" in page.evaluate("window.copied")
+    assert page.locator("[id$='-code']").is_hidden()
+    assert page.locator(".dbx-said").text_content() == "Copied."
+    assert page.errors == []
 
 
 @pytest.mark.browser

@@ -1,0 +1,13 @@
+"""Results of the chapters, made ready for a model and data of your own."""
+
+from diffbook._lazy import face
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "spectra": "spectrum_of",
+        "design": "ScheduleRecipe schedule_for schedule_for_spectrum",
+        "schedulers": "configure read_alphas_cumprod",
+        "schedule": "",
+    },
+)

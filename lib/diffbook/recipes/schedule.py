@@ -1,0 +1,182 @@
+"""Design a noise schedule for a trained model from a folder of images: the command line.
+
+``python -m diffbook.recipes.schedule FOLDER --steps 10 --sigma-range 0.002 80 --out schedule.json``
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffbook import __version__
+from diffbook._checks import whole
+from diffbook._optional import need
+from diffbook.recipes.design import FIRST, OURS, ROUNDED, ScheduleRecipe, schedule_for
+from diffbook.recipes.schedulers import read_alphas_cumprod
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+_COUNTS = (5, 10, 20, 50)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if it went well, 2 if something was wrong with what it got."""
+    parser = argparse.ArgumentParser(
+        prog="python -m diffbook.recipes.schedule", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("folder", type=Path, help="images, read in the order of their names")
+    parser.add_argument("--steps", type=int, required=True, help="calls of the network")
+    ends = parser.add_mutually_exclusive_group(required=True)
+    ends.add_argument("--model", type=Path, help="scheduler_config.json of a diffusers model")
+    ends.add_argument("--sigma-range", type=float, nargs=2, metavar=("MIN", "MAX"))
+    parser.add_argument("--size", type=int, help="resize to squares of this side")
+    parser.add_argument("--grey", action="store_true", help="one channel instead of three")
+    parser.add_argument("--limit", type=int, default=500, help="images to use (default 500)")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--report", type=Path, help="PNG file to write")
+    given = parser.parse_args(arguments)
+    try:
+        _run(given)
+    except (OSError, ValueError, ImportError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+def _run(given: argparse.Namespace) -> None:
+    whole(given.steps, "--steps")
+    for path in filter(None, (given.out, given.report)):
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {path.parent}")
+    images, digests, note = _read_images(given.folder, given.size, given.grey, given.limit)
+    if note:
+        sys.stdout.write(f"note: {note}\n")
+    ends: dict[str, Any] = {"sigma_range": given.sigma_range}
+    if given.model is not None:
+        text = given.model.read_text("utf-8")
+        try:
+            config = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--model: {given.model} is no JSON file: {error}") from None
+        ends = {"alphas_cumprod": read_alphas_cumprod(config)}
+        digests[given.model.name] = hashlib.sha256(text.encode()).hexdigest()
+    recipe = schedule_for(images, given.steps, channels="first", **ends)
+    sys.stdout.write(recipe.report() + "\n")
+    made_from = {
+        "images": len(images), "shape": list(images.shape[1:]), "units": "[-1, 1]", "note": note,
+        "sha256": digests,
+        "versions": {"diffbook": __version__} | {p: version(p) for p in ("numpy", "scipy")},
+    }  # fmt: skip
+    found = json.dumps(recipe.as_dict() | {"made_from": made_from}, indent=2, allow_nan=False)
+    if given.report is not None:
+        _replace(given.report, _picture(images, recipe, ends))
+    _replace(given.out, f"{found}\n".encode())
+
+
+def _read_images(
+    folder: Path, size: int | None, grey: bool, limit: int
+) -> tuple[NDArray[np.float64], dict[str, str], str]:
+    """Images (n, c, h, w) in [-1, 1], the SHA-256 of their files, and what was done to them."""
+    need("PIL", "draw", "reading images")
+    from PIL import Image
+
+    if not folder.is_dir():
+        raise ValueError(f"folder: there is no folder {folder}")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    paths = paths[: whole(limit, "--limit", 2)]
+    if len(paths) < 2:
+        raise ValueError(f"folder: got {len(paths)} images in {folder}, expected at least 2")
+    pictures, digests = [], {}
+    for path in paths:
+        content = path.read_bytes()
+        digests[path.name] = hashlib.sha256(content).hexdigest()
+        try:
+            picture = Image.open(io.BytesIO(content)).convert("L" if grey else "RGB")
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read as an image: {error}") from None
+        pictures.append(picture)
+    note = ""
+    sizes = {picture.size for picture in pictures}
+    if len(sizes) > 1 or size is not None:
+        side = min(min(s) for s in sizes)
+        target = side if size is None else whole(size, "--size", 2)
+        note = f"cut to squares from the middle and brought to {target} x {target}"
+        pictures = [_square(picture, target, size is None) for picture in pictures]
+    x = np.stack([np.atleast_3d(np.asarray(p, dtype=float)) for p in pictures])
+    return np.moveaxis(x, 3, 1) / 127.5 - 1.0, digests, note
+
+
+def _square(picture: Any, target: int, crop_only: bool) -> Any:
+    """Cut a square from the middle, of the target's side or, to be resized, as large as fits."""
+    from PIL import Image
+
+    side = target if crop_only else min(picture.size)
+    left, top = ((n - side) // 2 for n in picture.size)
+    cut = picture.crop((left, top, left + side, top + side))
+    return cut if side == target else cut.resize((target, target), Image.Resampling.LANCZOS)
+
+
+def _picture(images: NDArray, recipe: ScheduleRecipe, ends: dict[str, Any]) -> bytes:
+    """Draw the spectrum, where the steps stand, and the predicted error by the number of steps."""
+    need("matplotlib", "draw", "a report as a picture")
+    from PIL import Image
+
+    from diffbook.draw import lines, over_steps, use_style
+    from diffbook.recipes.design import rivals
+
+    use_style()
+    lam = np.sort(recipe.lam)[::-1]
+    rank = np.arange(1, lam.size + 1)
+    figures = [lines(rank, {"variance": lam}, xlabel="mode, by decreasing variance",
+                     ylabel="variance", log="xy", title="Spectrum of the images")]  # fmt: skip
+    position = np.arange(recipe.S)
+    others = rivals(recipe.S, *recipe.sigma_range, recipe.alphas_cumprod)
+    stands = {OURS: recipe.sigmas[:-1]} | {name: sigma[:0:-1] for name, sigma in others.items()}
+    figures.append(lines(position, stands, xlabel="step", ylabel="sigma", log="y",
+                         title="Where the network is asked"))  # fmt: skip
+    top = len(recipe.lam) if recipe.alphas_cumprod is None else recipe.alphas_cumprod.size
+    counts = sorted({S for S in (*_COUNTS, recipe.S) if S <= top})
+    family = {S: schedule_for(images, S, channels="first", n_starts=1, **ends) for S in counts}
+    names = [name for name in recipe.predicted[FIRST] if name != ROUNDED]
+    curves = {name: [family[S].predicted[FIRST][name] for S in counts] for name in names}
+    figures.append(over_steps(counts, curves, ylabel="predicted W2, first order",
+                              title="Predicted error"))  # fmt: skip
+    pages = []
+    for figure in figures:
+        held = io.BytesIO()
+        figure.savefig(held, format="png", dpi=110)
+        pages.append(Image.open(held).convert("RGB"))
+    whole_page = Image.new(
+        "RGB", (max(p.width for p in pages), sum(p.height for p in pages)), "white"
+    )
+    top_edge = 0
+    for page in pages:
+        whole_page.paste(page, (0, top_edge))
+        top_edge += page.height
+    held = io.BytesIO()
+    whole_page.save(held, format="PNG")
+    return held.getvalue()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
