@@ -6,65 +6,22 @@ doi:10.21105/joss.08923; version 0.5.0 was read.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from diffbook._deepinv import load
 from diffbook.recipes.weights import WeightsRecipe
 from diffbook.schedules.levels import validate_alpha_bar
-
-INSTALL = 'see "Comparing with deepinv" in book/how_to_rerun.md'
 
 BETA_MIN, BETA_MAX = 0.1, 20.0
 """deepinv's variance-preserving process."""
 
 
-@cache
-def missing() -> str:
-    """Why deepinv cannot be used here; empty if it can."""
-    if importlib.util.find_spec("deepinv") is None:
-        return f"deepinv is not installed ({INSTALL})"
-    try:
-        load()
-    except Exception as error:  # a broken installation must not break who only asks
-        return f"deepinv cannot be imported: {type(error).__name__}: {error} ({INSTALL})"
-    return ""
-
-
-@cache
-def load() -> ModuleType:
-    """Import deepinv."""
-    _declare_operators()
-    return importlib.import_module("deepinv")
-
-
-@cache
-def _declare_operators() -> torch.library.Library | None:
-    """Make torchvision importable beside a PyTorch that its compiled part was not built for."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return None
-    for compiled in Path(spec.origin).parent.glob("_C*"):
-        try:
-            torch.ops.load_library(str(compiled))
-        except OSError:
-            continue
-        return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
-
-
 def times(alpha_bar: ArrayLike) -> NDArray[np.float64]:
-    """Times of deepinv's process at which it has these levels (S + 1,), clean end first.
+    """Give the times of deepinv's process at which it has these levels, (S + 1,).
 
     Its ``alpha_bar`` is ``exp(-beta_min t - (beta_max - beta_min) t^2 / 2)``.
     """

@@ -80,7 +80,7 @@ def problem_for(
     parts = prior.priors if isinstance(prior, ChannelPriors) else (prior,)
     if not hasattr(operator, "measurement_shape"):
         raise ValueError(
-            f"operator: got {operator!r}, expected a linear degradation of diffbook.inverse (Blur, "
+            f"operator: got a {type(operator).__name__}, expected a linear degradation of diffbook.inverse (Blur, "
             "Downsampling, Mask, identity)"
         )
     if tuple(operator.shape) != tuple(parts[0].shape):
@@ -88,6 +88,8 @@ def problem_for(
             f"operator: got one for images of shape {tuple(operator.shape)}, the data have "
             f"{tuple(parts[0].shape)}"
         )
+    if not np.any(operator.singular_values > 0.0):
+        raise ValueError("operator: got one that measures nothing, expected a mode that it passes")
     if any(part.basis is not None for part in parts):
         raise ValueError("prior: expected a stationary one, got one with a basis of its own")
     if operator.spectrum is not None:

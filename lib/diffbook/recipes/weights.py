@@ -1,6 +1,6 @@
 """Guidance weights for a restoration problem of your own, and the error to expect with them.
 
-    python -m diffbook.recipes.weights FOLDER --blur-sigma 1.5 --noise 0.05 --steps 25 \\
+    python -m diffbook.recipes.weights FOLDER --blur-sigma 1.5 --noise 0.05 --steps 25
         --model scheduler_config.json --out weights.json --report report.png
 
 The images are taken for Gaussian, with the spectrum that they have. For a linear degradation and a
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -154,7 +153,7 @@ class WeightsRecipe:
         }  # fmt: skip
 
     def report(self) -> str:
-        """What to expect, as a table, and whether the search converged."""
+        """Say what to expect, as a table, and whether the search converged."""
         sizes = " x ".join(map(str, self.shape))
         width = max(map(len, self.expected))
         lines = [
@@ -327,14 +326,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.steps, method=given.method, eta=given.eta, alphas_cumprod=table,
             sigma_range=given.sigma_range, channels="last" if images.ndim == 4 else None,
         )  # fmt: skip
-        print(note, recipe.report(), sep="\n")
+        sys.stdout.write(f"{note}\n{recipe.report()}\n")
         if given.out is not None:
             text = json.dumps({"images": note, **recipe.as_dict()}, indent=1, allow_nan=False)
             _replace(given.out, lambda path: path.write_text(text + "\n", "utf-8"))
         if given.report is not None:
             _replace(given.report, lambda path: draw(recipe).savefig(path, format="png"))
     except (OSError, ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
 
@@ -355,7 +354,7 @@ def _replace(path: Path, write: Callable[[Path], Any]) -> None:
     beside = path.with_name(f".{path.name}.new")
     try:
         write(beside)
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
 
