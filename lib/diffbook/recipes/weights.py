@@ -159,12 +159,12 @@ class WeightsRecipe:
         lines = [
             f"{self.method}, {self.S} steps, eta = {self.eta:g}: {type(self.operator).__name__} of "
             f"{sizes}, noise {self.sigma_y:g}",
-            f"{'expected in the Gaussian model':{width}}  distance^2       MSE",
+            f"{'expected in the Gaussian model':{width}}  distance^2      MSE",
         ]
         for name, row in self.expected.items():
-            lines.append(f"{name:{width}}  {row['distance']:10.4g}  {row['mse']:8.4g}")
+            lines.append(f"{name:{width}}  {row['distance']:10.3g}  {row['mse']:7.3g}")
         state = "converged" if self.search["converged"] else "NOT converged: raise max_iter"
-        lines.append(f"search: {state}, {self.search['iterations']} iterations")
+        lines.append(f"search: {state} ({len(self.search['starts'])} starts)")
         return "\n".join(lines)
 
 
