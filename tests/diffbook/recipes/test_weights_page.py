@@ -6,6 +6,7 @@ import json
 import re
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,8 @@ from diffbook.inverse.exact import gaussian_vjp
 from diffbook.schedules.families import ddpm_chain
 from press import paths
 
-PAGE = (paths.ROOT / "book" / "your_restoration.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "book" / "your_restoration.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 SHAPE = (16, 16)
 PAIR = np.array([0.5, 0.5, 0.0])
