@@ -89,6 +89,8 @@ class WeightsRecipe:
     weights : ndarray, shape (S,)
         Row ``s - 1`` for the step from s to s - 1. DPS: of the gradient of the *squared* norm
         ``||y - H x0_hat(x_s)||^2``, summed over an image, subtracted from the state.
+    reference : ndarray, shape (S,)
+        What the penalty keeps the weights near: score-matched for DPS, published for PiGDM.
     expected : dict of str to dict
         In the Gaussian model: averaged squared distance to the posterior (``distance``) and mean squared
         error (``mse``), per number of an image, of this recipe and of what it competes with.
@@ -106,6 +108,7 @@ class WeightsRecipe:
     alpha_bar: Array
     timesteps: NDArray[np.int_] | None
     weights: Array
+    reference: Array
     expected: dict[str, dict[str, float]]
     search: dict[str, Any]
     n_images: int | None = None
@@ -219,7 +222,8 @@ def weights_for(
     }  # fmt: skip
     return WeightsRecipe(
         method, eta, sigma_y, operator, tuple(prior.shape), alpha_bar, timesteps, found.weights,
-        _expected(problem, alpha_bar, method, eta, found.weights), search, one.n_samples,
+        found.reference, _expected(problem, alpha_bar, method, eta, found.weights), search,
+        one.n_samples,
     )  # fmt: skip
 
 
@@ -288,10 +292,11 @@ def _expected(
 
 
 def draw(recipe: WeightsRecipe) -> Any:
-    """Draw the weights over the noise level beside the published rule's shape; a matplotlib figure."""
+    """Draw the weights over the noise level, beside their reference; a matplotlib figure."""
     from diffbook import draw as kit
 
-    curves = {"these weights": recipe.score_weights}
+    kappa = gains.kappa(recipe.alpha_bar, recipe.eta)
+    curves = {"these weights": recipe.score_weights, "reference": recipe.reference / kappa}
     return kit.lines(
         recipe.sigmas[1:], curves, log="xy", xlabel="noise level (units of the data)",
         ylabel="weight inside the score", title=recipe.report().splitlines()[0],
