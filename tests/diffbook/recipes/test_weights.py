@@ -250,19 +250,29 @@ def test_a_search_that_was_cut_short_says_so():
     assert "NOT converged" in made.report()
 
 
-def test_large_images_are_designed_on_bins():
-    prior = grey((64, 64))
-    operator = inverse.Blur.from_transfer(inverse.gaussian_transfer((64, 63), 1.0, 0.3))
-    uneven = GaussianPrior.inverse_f((64, 63), 2.0)
-    problem = recipes.problem_for(uneven, operator, 0.1)
-    assert len(problem.lam) > 8 * weights.BINS / 2
-    made = recipes.weights_for(prior, inverse.identity((64, 64)), 0.1, 5, alphas_cumprod=TABLE)
-    small = recipes.weights_for(grey((16, 16)), inverse.identity((16, 16)), 0.1, 5,
-                                alphas_cumprod=TABLE)  # fmt: skip
-    assert made.search["converged"] and made.shape == (64, 64)
-    assert (
-        made.expected["these weights"]["distance"] < 2 * small.expected["these weights"]["distance"]
-    )
+def test_large_images_are_designed_on_bins(monkeypatch):
+    def designed():
+        return recipes.weights_for(grey(), BLUR, 0.1, 4, alphas_cumprod=TABLE)
+
+    exact = designed()
+    monkeypatch.setattr(weights, "BINS", 1)
+    one_bin = designed()
+    assert not np.allclose(one_bin.weights, exact.weights, rtol=1e-3)
+    # What is reported is the distance of all modes, with the weights of the bins.
+    distance = one_bin.expected["these weights"]["distance"]
+    assert distance > exact.expected["these weights"]["distance"]
+    assert one_bin.search["converged"] and distance < one_bin.expected["no guidance"]["distance"]
+
+
+@pytest.mark.parametrize("images", ["grey", "colour"])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_problem_has_the_power_of_the_prior_and_its_mean(operator, images):
+    prior = grey() if images == "grey" else colour()
+    problem = recipes.problem_for(prior, OPERATORS[operator], 0.1)
+    assert np.sum(problem.count * problem.lam.T) == pytest.approx(prior.lam.sum())
+    power = np.sum(problem.count * np.abs(problem.mu0.T) ** 2)
+    assert power == pytest.approx(np.sum(prior.mu0**2))
+    assert problem.d == np.prod(prior.shape)
 
 
 # --- the same weights in other conventions ------------------------------------------------------
