@@ -24,7 +24,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -252,7 +252,11 @@ def _designed(
     value, grad = evaluate(found.weights)
     slope = (grad * found.weights + 2.0 * penalty * x) / (value + penalty * x @ x)
     held = (found.weights > (1.0 - 1e-9) * bound) & (slope < 0.0)
-    return found, float(np.max(np.abs(np.where(held, 0.0, slope))))
+    steepest = float(np.max(np.abs(np.where(held, 0.0, slope))))
+    if "n_bins" in options:  # the bound of the bins is not quite that of their modes
+        bound = rules.stability_bound(problem, alpha_bar, design.METHODS[method], eta=eta)
+        found = replace(found, weights=np.minimum(found.weights, bound))
+    return found, steepest
 
 
 def _expected(

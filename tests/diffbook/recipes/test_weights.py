@@ -262,6 +262,8 @@ def test_large_images_are_designed_on_bins(monkeypatch):
     distance = one_bin.expected["these weights"]["distance"]
     assert distance > exact.expected["these weights"]["distance"]
     assert one_bin.search["converged"] and distance < one_bin.expected["no guidance"]["distance"]
+    problem = recipes.problem_for(grey(), BLUR, 0.1)
+    assert np.all(one_bin.weights <= rules.stability_bound(problem, exact.alpha_bar, eta=1.0))
 
 
 @pytest.mark.parametrize("images", ["grey", "colour"])
