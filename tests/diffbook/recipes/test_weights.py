@@ -18,6 +18,7 @@ from diffbook.priors import ChannelPriors, GaussianPrior
 from diffbook.priors.distances import w2_gaussian
 from diffbook.recipes import inputs, weights
 from diffbook.recipes.restoration import LARGEST
+from diffbook.samplers.protocol import initial_noise, step_noise
 from diffbook.samplers.transfer import step_coefficients
 from diffbook.schedules.families import ddpm_chain, ddpm_respaced
 from press import paths
@@ -95,6 +96,18 @@ def test_so_it_is_for_the_other_choices(operator, options):
     prior, made = recipe(operator, **options)
     x0, y = measured(prior, made, 400)
     check_error(recipes.restore(made, prior.denoise, y, range(400), gaussian_vjp(prior)), x0, made)
+
+
+def test_restore_is_the_published_sampler_with_the_recipes_weights():
+    prior, made = recipe("down", eta=0.5)
+    _, y = measured(prior, made, 2)
+    x = inverse.published.dps(
+        prior.denoise, initial_noise([3, 4], SHAPE), made.alpha_bar, y=y, operator=made.operator,
+        sigma_y=0.1, weights=made.weights, eta=0.5, vjp=gaussian_vjp(prior),
+        noise=step_noise([3, 4]),
+    ).sample  # fmt: skip
+    ours = recipes.restore(made, prior.denoise, y, [3, 4], gaussian_vjp(prior))
+    np.testing.assert_array_equal(ours, x)
 
 
 @pytest.mark.parametrize("operator", ["blur", "down", "mask"])
