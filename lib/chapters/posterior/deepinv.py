@@ -13,13 +13,8 @@ doi:10.21105/joss.08923; version 0.5.0 was read.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import click
@@ -28,6 +23,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook import inverse
+from diffbook._deepinv import load, missing
 from diffbook.inverse import gains
 from diffbook.inverse.filters import Steps
 from diffbook.inverse.operators import Blur, gaussian_kernel, measure
@@ -44,45 +40,6 @@ FIDELITIES: dict[str, tuple[str, dict[str, Any]]] = {
     "moment_matching": ("MomentMatchingDataFidelity", {}),
 }
 """Approximations of ``p(y | x_s)``: deepinv's class and what selects the variant."""
-
-INSTALL = 'see "Comparing with deepinv" in book/how_to_rerun.md'
-
-
-@cache
-def missing() -> str:
-    """Why deepinv cannot be used here; empty if it can."""
-    if importlib.util.find_spec("deepinv") is None:
-        return f"deepinv is not installed ({INSTALL})"
-    try:
-        load()
-    except Exception as error:  # a broken installation must not break who only asks
-        return f"deepinv cannot be imported: {type(error).__name__}: {error} ({INSTALL})"
-    return ""
-
-
-@cache
-def load() -> ModuleType:
-    """Import deepinv."""
-    _declare_operators()
-    return importlib.import_module("deepinv")
-
-
-@cache
-def _declare_operators() -> torch.library.Library | None:
-    """Make torchvision importable beside a PyTorch that its compiled part was not built for."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return None
-    for compiled in Path(spec.origin).parent.glob("_C*"):
-        try:
-            torch.ops.load_library(str(compiled))
-        except OSError:
-            continue
-        return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return library
 
 
 def schedule(S: int, beta_min: float = 0.1, beta_max: float = 20.0) -> NDArray[np.float64]:

@@ -9,5 +9,10 @@ __getattr__, __dir__, __all__ = face(
         "design": "ScheduleRecipe schedule_for schedule_for_spectrum",
         "schedulers": "configure read_alphas_cumprod",
         "schedule": "",
+        "restoration": "levels_for prior_for problem_for",
+        "weights": "WeightsRecipe weights_for",
+        "guided": "guided_eps restore",
+        "deepinv": "",
+        "inputs": "",
     },
 )

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -22,10 +20,9 @@ from numpy.typing import NDArray
 from diffbook import __version__
 from diffbook._checks import whole
 from diffbook._optional import need
+from diffbook.recipes import inputs
 from diffbook.recipes.design import FIRST, OURS, ROUNDED, ScheduleRecipe, schedule_for
-from diffbook.recipes.schedulers import read_alphas_cumprod
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _COUNTS = (5, 10, 20, 50)
 
 
@@ -55,21 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> None:
     whole(given.steps, "--steps")
-    for path in filter(None, (given.out, given.report)):
-        if not path.parent.is_dir():
-            raise ValueError(f"{path}: there is no folder {path.parent}")
-    images, digests, note = _read_images(given.folder, given.size, given.grey, given.limit)
+    inputs.check_targets(given.out, given.report)
+    images, digests, note = inputs.images(given.folder, given.size, given.grey, given.limit)
     if note:
         sys.stdout.write(f"note: {note}\n")
     ends: dict[str, Any] = {"sigma_range": given.sigma_range}
     if given.model is not None:
-        text = given.model.read_text("utf-8")
-        try:
-            config = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"--model: {given.model} is no JSON file: {error}") from None
-        ends = {"alphas_cumprod": read_alphas_cumprod(config)}
-        digests[given.model.name] = hashlib.sha256(text.encode()).hexdigest()
+        table, digests[given.model.name] = inputs.levels(given.model)
+        ends = {"alphas_cumprod": table}
     recipe = schedule_for(images, given.steps, channels="first", **ends)
     sys.stdout.write(recipe.report() + "\n")
     made_from = {
@@ -79,51 +69,8 @@ def _run(given: argparse.Namespace) -> None:
     }  # fmt: skip
     found = json.dumps(recipe.as_dict() | {"made_from": made_from}, indent=2, allow_nan=False)
     if given.report is not None:
-        _replace(given.report, _picture(images, recipe, ends))
-    _replace(given.out, f"{found}\n".encode())
-
-
-def _read_images(
-    folder: Path, size: int | None, grey: bool, limit: int
-) -> tuple[NDArray[np.float64], dict[str, str], str]:
-    """Images (n, c, h, w) in [-1, 1], the SHA-256 of their files, and what was done to them."""
-    need("PIL", "draw", "reading images")
-    from PIL import Image
-
-    if not folder.is_dir():
-        raise ValueError(f"folder: there is no folder {folder}")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
-    paths = paths[: whole(limit, "--limit", 2)]
-    if len(paths) < 2:
-        raise ValueError(f"folder: got {len(paths)} images in {folder}, expected at least 2")
-    pictures, digests = [], {}
-    for path in paths:
-        content = path.read_bytes()
-        digests[path.name] = hashlib.sha256(content).hexdigest()
-        try:
-            picture = Image.open(io.BytesIO(content)).convert("L" if grey else "RGB")
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read as an image: {error}") from None
-        pictures.append(picture)
-    note = ""
-    sizes = {picture.size for picture in pictures}
-    if len(sizes) > 1 or size is not None:
-        side = min(min(s) for s in sizes)
-        target = side if size is None else whole(size, "--size", 2)
-        note = f"cut to squares from the middle and brought to {target} x {target}"
-        pictures = [_square(picture, target, size is None) for picture in pictures]
-    x = np.stack([np.atleast_3d(np.asarray(p, dtype=float)) for p in pictures])
-    return np.moveaxis(x, 3, 1) / 127.5 - 1.0, digests, note
-
-
-def _square(picture: Any, target: int, crop_only: bool) -> Any:
-    """Cut a square from the middle, of the target's side or, to be resized, as large as fits."""
-    from PIL import Image
-
-    side = target if crop_only else min(picture.size)
-    left, top = ((n - side) // 2 for n in picture.size)
-    cut = picture.crop((left, top, left + side, top + side))
-    return cut if side == target else cut.resize((target, target), Image.Resampling.LANCZOS)
+        inputs.replace(given.report, _picture(images, recipe, ends))
+    inputs.replace(given.out, f"{found}\n".encode())
 
 
 def _picture(images: NDArray, recipe: ScheduleRecipe, ends: dict[str, Any]) -> bytes:
@@ -166,16 +113,6 @@ def _picture(images: NDArray, recipe: ScheduleRecipe, ends: dict[str, Any]) -> b
     held = io.BytesIO()
     whole_page.save(held, format="PNG")
     return held.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

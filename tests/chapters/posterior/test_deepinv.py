@@ -35,28 +35,6 @@ def ours(case, method, **options):
     ).sample  # fmt: skip
 
 
-def test_a_missing_deepinv_is_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    peer.missing.cache_clear()
-    try:
-        assert "deepinv is not installed" in peer.missing()
-    finally:
-        peer.missing.cache_clear()
-
-
-def test_a_broken_deepinv_is_named(monkeypatch):
-    def broken():
-        raise ImportError("no module named natsort")
-
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr(peer, "load", broken)
-    peer.missing.cache_clear()
-    try:
-        assert "cannot be imported: ImportError: no module named natsort" in peer.missing()
-    finally:
-        peer.missing.cache_clear()
-
-
 def test_schedule_is_the_linear_chain_in_continuous_time():
     alpha_bar = peer.schedule(1000)
     assert alpha_bar[0] == 1.0 and len(alpha_bar) == 1001
