@@ -465,7 +465,7 @@ def test_command_writes_recipe_and_report(folder, capsys):
 
 def test_command_takes_grey_images_and_noise_alone(folder, capsys):
     assert command(folder, "--grey", "--method", "pigdm", "--eta", "0") == 0
-    assert "pigdm, 3 steps, eta = 0: Blur of 10 x 10" in capsys.readouterr().out
+    assert "pigdm, 3 steps, eta = 0: Blur of 12 x 10" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
