@@ -32,8 +32,12 @@ def test_colour_equals_the_rotated_channels_where_one_rotation_serves_all_freque
 
 def test_the_mean_of_every_channel_is_kept():
     x = RNG.standard_normal((50, 3, 6, 6)) + np.array([1.0, -2.0, 0.5])[:, None, None]
-    _, mu = spectrum_of(x)
+    lam, mu = spectrum_of(x)
     means = x.mean((0, 2, 3))
+    # In the basis in which lam is diagonal: a form of the covariance at frequency 0 keeps its value.
+    zero = (x.mean((2, 3)) - means) * 6.0
+    form = 36.0 * means @ (zero.T @ zero / 50) @ means
+    assert np.sum(lam[:3] * np.abs(mu[:3]) ** 2) == pytest.approx(form)
     assert np.sum(np.abs(mu) ** 2) == pytest.approx(36 * np.sum(means**2))
     assert np.count_nonzero(np.abs(mu) > 1e-12) == 3
 
