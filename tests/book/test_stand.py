@@ -130,7 +130,8 @@ def test_citation_names_the_licences():
     assert citation["cff-version"] == "1.2.0"
     assert citation["license"] == ["MIT", "CC-BY-4.0"]
     assert citation["authors"]
-    assert citation["repository-code"] == yaml.safe_load(_read("_config.yml"))["repository"]["url"]
+    site = yaml.safe_load(_read("_config.yml"))["sphinx"]["config"]["site"]
+    assert citation.get("repository-code", "") == site["repository"]
 
 
 # --- Book -----------------------------------------------------------------------------------------
@@ -169,7 +170,9 @@ def test_formulas_come_from_the_vendored_mathjax():
 # --- Make and CI ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["reproduce", "test", "book", "lab", "clean", "env", "lock"])
+@pytest.mark.parametrize(
+    "target", ["reproduce", "test", "book", "pdf", "lab", "clean", "env", "lock"]
+)
 def test_make_has_the_target(target):
     done = subprocess.run(
         ["make", "--dry-run", "--always-make", target],

@@ -25,8 +25,8 @@ LOW = {
 HIGH = {
     "spectral": [
         {"seed": 2**31 - 1, "steps": [1000]},
-        {"n_starts": 1000},
-        {"n_samples": 100_000},
+        {"n_starts": 100},
+        {"n_samples": 20_000},
     ],
     "spectral_appendix": [
         {"seed": 2**31 - 1, "steps": [1000]},
@@ -34,13 +34,13 @@ HIGH = {
     ],
     "posterior": [
         {"seed": 2**31 - 1, "n_mc": 1_000_000, "patch": 64, "n_train": 50_000, "n_seeds": 3},
-        {"n_starts": 100, "max_iter": 1_000_000},
-        {"n_images": 100_000, "n_restored": 300},
+        {"n_starts": 30, "max_iter": 10_000},
+        {"n_images": 1000, "n_restored": 300},
     ],
     "posterior_appendix": [
         {"seed": 2**31 - 1, "patch": 64, "n_train": 50_000, "n_images": 400},
-        {"colour_steps": [1000]},
-        {"n_starts": 100, "max_iter": 1_000_000},
+        {"colour_steps": [250]},
+        {"n_starts": 30, "max_iter": 10_000},
     ],
     "coupled": [
         {"seed": 2**31 - 1, "n_images": 300, "n_clips": 300, "steps": 150},

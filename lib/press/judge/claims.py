@@ -133,7 +133,7 @@ def _at(
         if unknown:
             raise ValueError(f"{where}: needs: data/{chapter}/{start}.yaml has no {unknown[0]}")
         short = [
-            f"{name} is {in_words(value(name))}, {in_words(wanted[name])} needed"
+            f"{name} is {_bracketed(value(name))}, {_bracketed(wanted[name])} needed"
             for name in claim["needs"]
             if not _is_enough(value(name), wanted[name])
         ]
@@ -149,6 +149,10 @@ def in_words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(in_words, value))
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _bracketed(value: Any) -> str:
+    return f"[{in_words(value)}]" if isinstance(value, list) else in_words(value)
 
 
 def _is_enough(value: Any, wanted: Any) -> bool:

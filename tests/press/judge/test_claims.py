@@ -347,8 +347,8 @@ def test_numbers_in_words_come_from_the_run(book):
         ({"n_draws": 10, "scales": [1, 2]}, ""),
         ({"n_draws": 11, "scales": [1, 2, 3]}, ""),
         ({"n_draws": 9, "scales": [1, 2]}, "n_draws is 9, 10 needed"),
-        ({"n_draws": 10, "scales": [1, 3]}, "scales is 1, 3, 1, 2 needed"),
-        ({"n_draws": 9, "scales": [1]}, "n_draws is 9, 10 needed; scales is 1, 1, 2 needed"),
+        ({"n_draws": 10, "scales": [1, 3]}, "scales is [1, 3], [1, 2] needed"),
+        ({"n_draws": 9, "scales": [1]}, "n_draws is 9, 10 needed; scales is [1], [1, 2] needed"),
     ],
 )
 def test_a_claim_that_needs_a_size_is_not_tried_below_it(book, parameters, words):
