@@ -6,7 +6,7 @@ are asked for, and closed forms never load PyTorch.
 
 from diffbook._lazy import face
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __getattr__, __dir__, __all__ = face(
     __name__,
