@@ -1,3 +1,3 @@
 """The press: runs chapters, judges their claims, renders the book. It knows no mathematics."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
