@@ -6,6 +6,7 @@ a GPU or a second environment is checked as far as it goes without. A command wi
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,7 +15,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from diffbook.datasets import photos
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *(f"book/{p.name}" for p in sorted((ROOT / "book").glob("*.md")))]
@@ -31,6 +36,7 @@ RULES: list[tuple[str, tuple[str, str] | None]] = [
     (r"python3 -m venv \.venv", ("$", " --without-pip --help")),
     (r"\S+ -m pip install .*(requirements\.lock)", (" install", " install --dry-run --no-index")),
     (r"\S+ -m pip (install|download)", ("$", " --help")),  # test_wheel.py installs the library
+    (r"python -m diffbook\.recipes\.", AS_IT_IS),
     (r"python -m press (list|claims|runs)", AS_IT_IS),
     (r"python -m press run .*--dry-run", AS_IT_IS),
     # The one chapter that is executed here, at the smallest size.
@@ -93,6 +99,14 @@ def clone(tmp_path_factory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
+    # What a reader has: images, and the file of a model.
+    (folder / "my_images").mkdir()
+    for number, patch in enumerate(photos.patches(8, size=16, rng=0)):
+        grey = np.round(127.5 * (patch + 1)).astype(np.uint8)
+        Image.fromarray(grey).save(folder / "my_images" / f"{number}.png")
+    levels = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+    config = json.dumps({**levels, "num_train_timesteps": 1000})
+    (folder / "scheduler_config.json").write_text(config, "utf-8")
     return folder
 
 
