@@ -206,7 +206,7 @@ def claims_(chapter: str | None, check: bool) -> None:
             _print_claims(name, manifest)
         if name != paths.chapter_of(name):
             both = paths.chapter_of(name)
-            click.echo(f"{both} and {name} (laptop): {pages.tally(both)}")
+            click.echo(f"{both} and {name} (recorded runs): {pages.tally(both)}")
     if check:
         _check(names, book)
 

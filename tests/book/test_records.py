@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def stale() -> list[str]:
-    """What disagrees in the book, one line each; code and package versions may be newer."""
+    """What disagrees in the book, one line each; code, packages and a reader's data may be others."""
     try:
         found = [f"{paths.relative(p)}: old" for p, text in pages.pages().items() if old(p, text)]
         for slug in paths.chapters():
@@ -39,7 +39,7 @@ def faults(slug: str, profile: str) -> list[str]:
     found = [
         f"input {name} has changed"
         for name in plan.inputs
-        if name not in ("code", "packages") and manifest["inputs"].get(name) != plan.inputs[name]
+        if name not in ("code", "packages", "data") and manifest["inputs"].get(name) != plan.inputs[name]
     ]
     if manifest["parameters"] != plan.parameters:
         found.append("other parameters")

@@ -147,7 +147,7 @@ def test_the_claims_of_a_chapter_are_shown_with_those_of_its_appendix_and_counte
     assert re.findall(r"^    (\S+)", text, re.M) == names
     assert "demo (laptop, cpu" in text
     assert "demo_appendix (laptop, cpu" in text
-    assert f"demo and demo_appendix (laptop): {BOTH}" in text
+    assert f"demo and demo_appendix (recorded runs): {BOTH}" in text
     assert call("claims").count(BOTH) == 1
     own = re.findall(r"^    (\S+)", call("claims", SLUG, "--check"), re.M)
     assert own == names[2:]

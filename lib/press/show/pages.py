@@ -145,18 +145,26 @@ def scoreboard() -> str:
 
 
 def tally(slug: str) -> str:
-    """Verdicts of a chapter's runs at its own profile, page and appendix together, in words."""
-    return rule.total(
-        judged(page, manifests.recorded(page, "laptop")) for page in paths.pages_of(slug)
-    )
+    """Verdicts of a chapter's recorded runs, page and appendix together, in words."""
+    return rule.total(pair for page in paths.pages_of(slug) for pair in _each_claim(page))
+
+
+def _each_claim(page: str) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Every claim of a page, in the run at `laptop` or, where that did not try it, in another recorded one."""
+    found = sorted(manifests.of_chapter(page), key=lambda run: run["profile"] != "laptop")
+    runs = [judged(page, run) for run in found or [None]]
+    for number in range(len(runs[0][0]["claims"])):
+        at = [(document["claims"][number], metrics) for document, metrics in runs]
+        tried = (pair for pair in at if rule.claim_verdict(*pair) != rule.NOT_TRIED)
+        claim, metrics = next(tried, at[0])
+        yield {"claims": [claim]}, metrics
 
 
 def whole_tally() -> str:
     """Verdicts of the whole book, in a sentence."""
-    pages = [judged(slug, manifests.recorded(slug, "laptop")) for slug in claims.load_book()]
-    count = sum(len(document["claims"]) for document, _ in pages)
-    found = rule.total(pages).replace("the paper's", "the papers'")
-    return f"**{count} claims** were examined: {found}."
+    each = [pair for slug in claims.load_book() for pair in _each_claim(slug)]
+    found = rule.total(each).replace("the paper's", "the papers'")
+    return f"**{len(each)} claims** were examined: {found}."
 
 
 def _lists() -> Iterator[tuple[dict[str, Any], list[Path]]]:
