@@ -33,9 +33,9 @@ def guided_eps(
     recipe : WeightsRecipe
         Made with ``alphas_cumprod``.
     model : callable
-        ``model(x, t) -> eps_hat`` on torch states (n, ..., *shape), differentiable.
-    y : torch.Tensor, shape (n, ..., *measurement_shape)
-        One measurement for each state.
+        ``model(x, t) -> eps_hat`` on torch states ``(n, ..., *shape)``, differentiable.
+    y : torch.Tensor, shape (n, ..., m)
+        One measurement, of the shape that the operator makes, for each state.
 
     Returns
     -------
