@@ -10,6 +10,7 @@ and the recorded runs that the scoreboard links to are copied beside the pages.
 """
 
 import html
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def describe(app: Any, page: str, _template: str, context: dict[str, Any], doctr
     words = description(app, page, doctree)
     if 'name="description"' in (context.get("metatags") or ""):
         words = ""
-    title = nodes.Text(context.get("title", "")).astext()
+    title = html.unescape(re.sub(r"<[^>]+>", "", context.get("title", "")))
     context["metatags"] = (context.get("metatags") or "") + tags(
         title, words, book, app.config.html_baseurl, page
     )
