@@ -8,7 +8,10 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-import torch
+from diffbook._optional import need
+
+need("torch", "torch", "deepinv")
+import torch  # noqa: E402 - after the door
 
 INSTALL = 'see "Comparing with deepinv" in book/how_to_rerun.md'
 

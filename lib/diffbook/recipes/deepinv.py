@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from diffbook._deepinv import load
+from diffbook._optional import need
 from diffbook.recipes.weights import WeightsRecipe
 from diffbook.schedules.levels import validate_alpha_bar
+
+need("torch", "torch", "recipes.deepinv")
+import torch  # noqa: E402 - after the door
 
 BETA_MIN, BETA_MAX = 0.1, 20.0
 """deepinv's variance-preserving process."""
