@@ -93,7 +93,9 @@ def with_lazy_pictures(text: str, page: Path) -> str:
                 more += f' width="{image.width}" height="{image.height}"'
         return tag.replace("<img", f"<img{more}", 1)
 
-    return re.sub(r'<img[^>]*\ssrc="([^":]*_images/[^"]*\.png)"[^>]*>', change, text)
+    text = re.sub(r'<img[^>]*\ssrc="([^":]*_images/[^"]*\.png)"[^>]*>', change, text)
+    # A figure leads to its picture.
+    return re.sub(r'(<a [^>]*href="[^":]*_images/[^"]*)\.png"', r'\1.webp"', text)
 
 
 def worst(one: Image.Image, other: Image.Image) -> float:
