@@ -7,7 +7,7 @@ has one member there. `HIGH` has runs with the highest values, those that go tog
 
 LOW = {
     "spectral": {"seed": 0, "steps": [1], "n_starts": 1, "n_samples": 8},
-    "spectral_appendix": {"seed": 0, "steps": [1], "n_mc": 2, "n_signals": 2000},
+    "spectral_appendix": {"seed": 0, "steps": [2], "n_mc": 2, "n_signals": 2000},
     "posterior": {
         "seed": 0, "n_mc": 100, "n_starts": 1, "max_iter": 1, "n_images": 2, "patch": 8,
         "n_train": 100, "n_seeds": 2, "n_restored": 2,
