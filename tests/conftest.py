@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -271,6 +272,8 @@ def browser():
             "no Chromium found (looked for chromium, chromium-browser, google-chrome); "
             "install one or name it in the variable CHROMIUM"
         )
+    if shutil.which(CHROMIUM) is None:
+        pytest.exit(f"CHROMIUM={CHROMIUM!r} is no program: correct it or unset it", returncode=4)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -27,7 +27,7 @@ from browser import AXE_TAGS
 bs4 = pytest.importorskip("bs4")
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("_config.yml", "_toc.yml", "CHANGELOG.md", "book", "notebooks", "data")
+SOURCES = ("_config.yml", "_toc.yml", "README.md", "CHANGELOG.md", "book", "notebooks", "data")
 SCREENSHOTS = ROOT / "results" / "screenshots"
 THEMES = ("light", "dark")
 WIDTHS = (1280, 390)

@@ -39,7 +39,8 @@ def faults(slug: str, profile: str) -> list[str]:
     found = [
         f"input {name} has changed"
         for name in plan.inputs
-        if name not in ("code", "packages", "data") and manifest["inputs"].get(name) != plan.inputs[name]
+        if name not in ("code", "packages", "data")
+        and manifest["inputs"].get(name) != plan.inputs[name]
     ]
     if manifest["parameters"] != plan.parameters:
         found.append("other parameters")
