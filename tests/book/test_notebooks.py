@@ -299,6 +299,33 @@ def test_highest_values_and_mixed_ones_work_to_the_end(here, chapter, values, tm
     check_run(notebook, chapter)
 
 
+@pytest.mark.parametrize(
+    ("chapter", "values", "words"),
+    [
+        ("spectral", {"data": "real"}, "python -m diffbook.datasets.fetch fsdd"),
+        ("posterior_appendix", {"data": "real"}, "python -m diffbook.datasets.fetch cifar10"),
+        ("posterior_appendix", {"pretrained": "model.py:make"}, "returned int, expected a mapping"),
+    ],
+)
+def test_missing_data_and_wrong_models_are_named_in_the_first_cells(
+    here, chapter, values, words, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("DIFFBOOK_DATA", raising=False)
+    monkeypatch.setenv("DIFFBOOK_CACHE", str(tmp_path / "nothing"))
+    (tmp_path / "model.py").write_text("def make():\n    return 1\n", "utf-8")
+    command = [sys.executable, "-m", "papermill", PATHS[chapter], tmp_path / "a.ipynb"]
+    profile = ["-f", ROOT / "data" / chapter / "smoke.yaml", *flags(values)]
+    done = subprocess.run(
+        [*command, "--no-progress-bar", "--start-timeout", "600", *profile],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert words in done.stderr
+    cells = nbformat.read(tmp_path / "a.ipynb", as_version=4).cells
+    begun = [c for c in cells if c.cell_type == "code" and c.execution_count]
+    assert len(begun) <= 5
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_parameter_is_read(chapter):
     code = "\n".join(
