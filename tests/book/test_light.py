@@ -36,7 +36,12 @@ def gradients():
     return pixels
 
 
-@pytest.mark.parametrize("make", [drawing, gradients])
+def speckles():
+    """What a lossy picture would blur."""
+    return np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize("make", [drawing, gradients, speckles])
 def test_a_lighter_picture_shows_the_same_everywhere(make):
     pixels = make()
     content = png(pixels)
