@@ -52,6 +52,7 @@ def _group(item) -> str:
     return item.path.relative_to(ROOT).as_posix()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     items.sort(key=_place)
     for item in items:
