@@ -58,7 +58,7 @@ reproduce: $(STAMP)  ## re-execute every chapter, check the claims, render the b
 	@$(BIN)/python -m press reproduce $(FORCE_FLAG)
 
 test: lint  ## run the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder \
 	    --nbval --nbval-sanitize-with "$(CURDIR)/tests/nbval_sanitize.cfg" \
 	    --nbval-kernel-startup-timeout 600 --nbval-cell-timeout 3600 tests notebooks
 

@@ -45,18 +45,8 @@ def _place(item) -> int:
     return 2 if "smoke" in item.path.name or item.get_closest_marker("smoke") else 3
 
 
-def _group(item) -> str:
-    """Tests that go to one worker: a module, a notebook; a chapter's smoke runs are a group each."""
-    if item.get_closest_marker("smoke"):
-        return f"smoke of {item.callspec.params['chapter']}"
-    return item.path.relative_to(ROOT).as_posix()
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     items.sort(key=_place)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     reason = _missing_data()
     if reason is None:
         return
