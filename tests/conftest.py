@@ -34,10 +34,7 @@ def _missing_data() -> str | None:
 
 
 def _place(item) -> int:
-    """Long scopes come first, so that no worker is left with one at the end.
-
-    Notebooks come before pages: a worker in which Playwright runs cannot talk to a kernel any more.
-    """
+    """Long scopes come first, so that no worker is left with one at the end."""
     if item.path.suffix == ".ipynb":
         return 0
     if item.get_closest_marker("book"):
