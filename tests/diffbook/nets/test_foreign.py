@@ -339,6 +339,7 @@ def test_guided_restoration_with_a_pretrained_model():
     adapted = from_eps_model(EpsModel(), CHAIN, clip=None)
     found = deblur_colour(priors, x0, (10,), pretrained=Pretrained(adapted, SHAPE, CHAIN), std=1.0)
     exact = deblur_colour(priors, x0, (10,), std=1.0)
+    found, exact = ([row for row in rows if row.metric == "PSNR"] for rows in (found, exact))
     assert [row.method for row in found] == [row.method for row in exact]
     for a, b in zip(found[1:], exact[1:], strict=True):  # the designs differ: one is regularised
         np.testing.assert_allclose(a.value, b.value, atol=0.02)
