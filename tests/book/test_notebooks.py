@@ -68,7 +68,7 @@ def test_every_parameter_has_a_range_and_every_profile_is_valid(here, chapter):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_no_claim_is_left_untried_without_a_reason(here, chapter):
     found = ledger.collect_metrics(load(chapter))
-    verdicts = claims.verdicts(chapter, {metric.name: metric for metric in found})
+    verdicts = rule.verdicts(claims.load(chapter), {metric.name: metric for metric in found})
     silent = [
         claim["id"]
         for claim in claims.load(chapter)["claims"]

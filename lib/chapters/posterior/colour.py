@@ -19,6 +19,7 @@ from diffbook.inverse.exact import gaussian_vjp
 from diffbook.inverse.filters import compose
 from diffbook.inverse.problem import Problem, make_problem, merged
 from diffbook.metrics.cells import Cell
+from diffbook.metrics.intervals import mean_ci
 from diffbook.metrics.restoration import psnr
 from diffbook.nets.foreign import Pretrained
 from diffbook.priors.colour import ChannelPriors
@@ -121,6 +122,14 @@ def material(n: int, pretrained: str = "", real: bool = False) -> Material:
     return Material(ChannelPriors.estimated(train, channels="first"), test[:n], model)
 
 
-def study(steps: Sequence[int], of: Material, *, seed: int = 0) -> list[Cell]:
-    """Deblur the test images."""
-    return deblur_colour(of.prior, of.test, steps, pretrained=of.model, seed=seed)
+def prediction_error(rows: Sequence[Cell]) -> tuple[float, float, float]:
+    """Largest relative error of the predicted MSE over the numbers of steps, with its 95 % interval."""
+    found = []
+    for said in (row for row in rows if row.metric == "predicted MSE"):
+        key = (said.S, said.method, "MSE")
+        (drawn,) = (row for row in rows if (row.S, row.method, row.metric) == key)
+        off, *ends = np.divide(said.mean, mean_ci(drawn.value)) - 1
+        inside = ends[0] * ends[1] <= 0  # of the scatter of the images
+        low, high = sorted(map(abs, ends))
+        found.append((abs(off), 0.0 if inside else low, high))
+    return max(found)

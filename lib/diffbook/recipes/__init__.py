@@ -5,7 +5,7 @@ from diffbook._lazy import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "spectra": "spectrum_of",
+        "spectra": "examples spectrum_of",
         "design": "ScheduleRecipe schedule_for schedule_for_spectrum",
         "schedulers": "configure read_alphas_cumprod",
         "schedule": "",

@@ -16,6 +16,7 @@ from diffbook.inverse.blocks import problem as blocks
 from diffbook.inverse.operators import Degradation, Downsampling, matrix
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
+from diffbook.recipes.spectra import examples
 from diffbook.schedules.families import edm
 from diffbook.schedules.levels import sigma_to_alpha_bar, validate_alpha_bar
 
@@ -41,14 +42,7 @@ def prior_for(data: ArrayLike | Prior, channels: Literal["first", "last"] | None
         choice(channels, "channels", ("first", "last"))
     if isinstance(data, Prior):
         return data
-    if np.asarray(data).dtype.kind in "iub":
-        raise ValueError(
-            f"data: got whole numbers ({np.asarray(data).dtype}), expected real numbers in the units "
-            "of the model, in [-1, 1] for most: data / 127.5 - 1.0"
-        )
-    x = reals(data, "data", ndim=(2, 3, 4))
-    if len(x) < 2:
-        raise ValueError(f"data: got shape {x.shape}, expected at least 2 images, (n, ...)")
+    x = examples(data)
     if x.ndim < 4:
         return GaussianPrior.estimated(x)
     if channels is None and (x.shape[1] == 3) == (x.shape[3] == 3):

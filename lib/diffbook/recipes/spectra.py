@@ -45,21 +45,7 @@ def spectrum_of(
     ValueError
         If the data are whole numbers or grey levels, of another shape, or all alike.
     """
-    kind = getattr(np.asarray(data), "dtype", np.dtype(float))
-    if kind.kind in "iub":
-        raise ValueError(
-            f"data: got {kind}, expected floating point in the model's units; images of 8 bits for a "
-            "model of [-1, 1]: data / 127.5 - 1"
-        )
-    x = reals(data, "data", ndim=(2, 3, 4))
-    if len(x) < 2:
-        raise ValueError(f"data: got shape {x.shape}, expected (n, ...) with at least 2 examples")
-    if x.ndim > 2 and x.min() >= 0.0 and x.max() > _GREY_LEVELS:
-        raise ValueError(
-            f"data: got images with values in [{x.min():g}, {x.max():g}], expected the model's "
-            "units; grey levels for a model of [-1, 1]: data / 127.5 - 1"
-        )
-    x = _channels_first(x, channels)
+    x = _channels_first(examples(data), channels)
     n, c, shape = len(x), x.shape[1], x.shape[2:]
     axes = tuple(range(2, x.ndim))
     mean = x.mean(axis=(0, *axes))
@@ -75,6 +61,31 @@ def spectrum_of(
     corner = (0,) * len(shape)
     mu[corner] = basis[corner].conj().T @ mean * np.sqrt(np.prod(shape))
     return np.maximum(lam, 0.0).ravel(), mu.ravel()
+
+
+def examples(data: ArrayLike) -> NDArray[np.float64]:
+    """Return examples (n, ...) in a model's units; whole numbers and grey levels are refused.
+
+    Raises
+    ------
+    ValueError
+        If there are less than two of them, of less than two or more than four axes.
+    """
+    kind = np.asarray(data).dtype
+    if kind.kind in "iub":
+        raise ValueError(
+            f"data: got whole numbers ({kind}), expected floating point in the model's units; images "
+            "of 8 bits for a model of [-1, 1]: data / 127.5 - 1"
+        )
+    x = reals(data, "data", ndim=(2, 3, 4))
+    if len(x) < 2:
+        raise ValueError(f"data: got shape {x.shape}, expected (n, ...) with at least 2 examples")
+    if x.ndim > 2 and x.min() >= 0.0 and x.max() > _GREY_LEVELS:
+        raise ValueError(
+            f"data: got images with values in [{x.min():g}, {x.max():g}], expected the model's "
+            "units; grey levels for a model of [-1, 1]: data / 127.5 - 1"
+        )
+    return x
 
 
 def _channels_first(x: NDArray, channels: str | None) -> NDArray:

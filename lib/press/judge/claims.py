@@ -15,7 +15,6 @@ from typing import Any
 
 from press import paths
 from press.documents import nearest, read_yaml, validate
-from press.judge import rule
 
 # Mathematics and code may hold braces of their own.
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -175,10 +174,3 @@ def load_book() -> dict[str, dict[str, Any]]:
             if other != slug:
                 raise ValueError(f"claim id {claim['id']} stands in {other} and in {slug}")
     return book
-
-
-def verdicts(
-    chapter: str, metrics: Mapping[str, rule.Metric], parameters: Mapping[str, Any] | None = None
-) -> dict[str, str]:
-    """Verdict of every claim of `chapter`, by claim id, in a run with these parameters; see `load`."""
-    return rule.verdicts(load(chapter, parameters), metrics)

@@ -95,8 +95,8 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Row]:
         )
         for name in sorted({*one, *other})
     ]
-    (document, ours), (_, theirs) = manifests.judged(slug, a), manifests.judged(slug, b)
-    before, after = (rule.verdicts(*manifests.judged(slug, m)) for m in (a, b))
+    (document, ours), (other_document, theirs) = (manifests.judged(slug, run) for run in (a, b))
+    before, after = rule.verdicts(document, ours), rule.verdicts(other_document, theirs)
     for claim in document["claims"]:
         one, other = before[claim["id"]], after[claim["id"]]
         rows.append(Row("verdict", claim["id"], one, other, one != other, claim["statement"]))

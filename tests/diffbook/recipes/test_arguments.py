@@ -31,6 +31,7 @@ SIGN = ("negative", "a signal of any sign")
 RECIPE = weights.weights_for(PRIOR, BLUR, 0.1, 2, alphas_cumprod=ddpm_chain())
 
 CASES = [
+    case(spectra.examples, SIGNED, data=IMAGES),
     case(spectra.spectrum_of, SIGNED, data=IMAGES, channels="first"),
     case(
         design.schedule_for, SIGNED,

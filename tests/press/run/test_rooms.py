@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from press import closure, paths
-from press.judge import claims
+from press.judge import claims, rule
 from press.run import execution, parameters, plans, rooms
 
 
@@ -89,7 +89,7 @@ def test_its_chapter_runs_passes_the_rules_and_its_own_tests(home, monkeypatch):
     run = execution.execute(plans.plan("fresh", "laptop"), progress=False)
     written = execution.record(run.plan)  # refuses a notebook that breaks a rule
     assert len(written) == 2
-    verdicts = claims.verdicts("fresh", {m.name: m for m in _metrics(run)})
+    verdicts = rule.verdicts(claims.load("fresh"), {m.name: m for m in _metrics(run)})
     assert verdicts == {"fresh-01": "reproduced"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/chapters/fresh"],
