@@ -74,7 +74,7 @@ def examples(data: ArrayLike) -> NDArray[np.float64]:
     kind = np.asarray(data).dtype
     if kind.kind in "iub":
         raise ValueError(
-            f"data: got whole numbers ({kind}), expected floating point in the model's units; images "
+            f"data: got {kind}, whole numbers, expected floating point in the model's units; images "
             "of 8 bits for a model of [-1, 1]: data / 127.5 - 1"
         )
     x = reals(data, "data", ndim=(2, 3, 4))
