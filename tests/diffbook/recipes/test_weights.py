@@ -365,8 +365,8 @@ def test_images_make_the_prior_that_they_have():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data": np.zeros((4, 8, 8), np.uint8)}, r"data: got whole numbers \(uint8\).*127.5"),
-        ({"data": np.zeros((1, 8, 8))}, r"data: got shape \(1, 8, 8\), expected at least 2"),
+        ({"data": np.zeros((4, 8, 8), np.uint8)}, r"data: got uint8, whole numbers.*127.5"),
+        ({"data": np.zeros((1, 8, 8))}, r"data: got shape \(1, 8, 8\), expected \(n, \.\.\.\) with at least 2"),
         ({"data": np.zeros((4, 8, 8, 4))}, r"data: got shape \(4, 8, 8, 4\), expected 3 colours"),
         ({"data": np.zeros((4, 3, 8, 3))}, r"pass channels"),
         ({"data": np.full((4, 8, 8), np.nan)}, r"data\[0, 0, 0\] = nan"),
