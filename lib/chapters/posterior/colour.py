@@ -128,8 +128,8 @@ def prediction_error(rows: Sequence[Cell]) -> tuple[float, float, float]:
     for said in (row for row in rows if row.metric == "predicted MSE"):
         key = (said.S, said.method, "MSE")
         (drawn,) = (row for row in rows if (row.S, row.method, row.metric) == key)
-        off, *ends = np.divide(said.mean, mean_ci(drawn.value)) - 1
-        inside = ends[0] * ends[1] <= 0  # of the scatter of the images
-        low, high = sorted(map(abs, ends))
-        found.append((abs(off), 0.0 if inside else low, high))
+        measured = _, least, most = mean_ci(drawn.value)
+        off, *ends = np.abs(np.divide(said.mean, measured) - 1).tolist()
+        within = least <= said.mean <= most
+        found.append((off, 0.0 if within else min(ends), max(ends)))
     return max(found)

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from chapters.posterior.colour import colour_problem, deblur_colour, summarise
+from chapters.posterior.colour import (
+    colour_problem,
+    deblur_colour,
+    prediction_error,
+    summarise,
+)
 from diffbook import inverse, schedules
 from diffbook.inverse import gains
 from diffbook.inverse.filters import compose
 from diffbook.inverse.problem import merged
+from diffbook.metrics.cells import Cell
 from diffbook.nets.foreign import Pretrained
 from diffbook.priors.colour import ChannelPriors
 from diffbook.priors.gaussian import GaussianPrior
@@ -82,3 +88,16 @@ def test_shapes_are_checked(prior, x0, change, name):
     model, images, pretrained = change(prior, x0[:2])
     with pytest.raises(ValueError, match=name):
         deblur_colour(model, images, (3,), pretrained=pretrained)
+
+
+def test_error_of_the_prediction_has_the_scatter_of_the_images():
+    def rows(S, said, *drawn):
+        made = {"predicted MSE": [said], "MSE": drawn}
+        return [Cell(S, "designed", name, 0, np.array(v)) for name, v in made.items()]
+
+    off, low, high = prediction_error(rows(5, 11.0, 9.9, 10.1))
+    assert off == pytest.approx(0.1)
+    assert low < off < high
+    wide = prediction_error(rows(5, 10.1, 9.0, 11.0))
+    assert wide[:2] == (pytest.approx(0.01), 0.0)
+    assert prediction_error(rows(5, 10.1, 9.0, 11.0) + rows(9, 11.0, 9.9, 10.1)) == (off, low, high)
